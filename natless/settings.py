@@ -1,0 +1,152 @@
+"""What a user may set: the command line over the environment over ``natless.toml`` over defaults.
+
+The environment uses ``NATLESS_`` and two underscores between a section and its key, such as
+``NATLESS_DEMO__INVOCATIONS=50``. This is the only file that reads settings; every room below gets
+plain frozen dataclasses.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from natless.errors import UsageError
+
+SETTINGS_FILE = "natless.toml"
+
+
+class FunctionSettings(BaseModel):
+    """The function under test."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field("hello", pattern=r"^[A-Za-z0-9-_]{1,64}$", description="The function's name.")
+    folder: Path = Field(
+        Path("examples/hello"), description="The folder with the handler's code, from this file."
+    )
+    handler: str = Field(
+        "handler.handler",
+        pattern=r"^[^\s]+\.[^\s.]+$",
+        description="module.function, as on Lambda.",
+    )
+    timeout: float = Field(
+        20.0, ge=1, le=900, description="Seconds until Lambda ends an invocation."
+    )
+    memory: int = Field(1024, ge=128, le=10240, description="Megabytes, as the function is told.")
+    environment: dict[str, str] = Field(
+        default_factory=dict, description="Environment variables of the function."
+    )
+    fallbacks: list[Literal["deployed", "http", "error"]] = Field(
+        ["deployed", "http", "error"],
+        description="Who answers when the channel does not; `error` closes every list.",
+    )
+
+
+class DemoSettings(BaseModel):
+    """The side-by-side demonstration."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    topologies: list[str] = Field(
+        ["no-vpc", "nat", "no-nat", "endpoint"], min_length=1, description="Which networks."
+    )
+    invocations: int = Field(20, ge=1, le=10_000, description="Invocations per topology.")
+    seed: int = Field(1, description="Makes the events of a run the same again.")
+    environments: int = Field(
+        10,
+        ge=1,
+        le=100,
+        description="Execution environments that share the waiting where the promise is a failure.",
+    )
+    network: Literal["auto", "netns", "docker"] = Field("auto", description="How to build it.")
+    out: Path = Field(Path("natless-report"), description="Where the report goes.")
+
+
+class Settings(BaseSettings):
+    """All settings of natless, as accepted."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="NATLESS_", env_nested_delimiter="__", extra="forbid"
+    )
+
+    region: str = Field(
+        "us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="The AWS region to imitate."
+    )
+    function: FunctionSettings = Field(default_factory=FunctionSettings)
+    demo: DemoSettings = Field(default_factory=DemoSettings)
+
+
+def load_settings(
+    overrides: Mapping[str, Any] | None = None, *, file: Path | None = None
+) -> Settings:
+    """The settings that hold here.
+
+    Args:
+        overrides: what the command line says, nested like the file; None values are left out.
+        file: the settings file; by default ``natless.toml`` in the current folder, if there is one.
+
+    Raises:
+        UsageError: the file is not TOML, or a value is not allowed; names the place and the reason.
+    """
+    path = file or Path(SETTINGS_FILE)
+    from_file = _read_toml(path) if file is not None or path.exists() else {}
+    from_line = _without_none(overrides or {})
+
+    class Loaded(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (
+                InitSettingsSource(settings_cls, init_kwargs=from_line),
+                EnvSettingsSource(settings_cls),
+                InitSettingsSource(settings_cls, init_kwargs=from_file),
+            )
+
+    try:
+        return Loaded()
+    except ValidationError as error:
+        raise UsageError(
+            f"{_describe(error)} (from the command line, NATLESS_… or {path})",
+            hint="docs/reference/settings lists every key with what it may be",
+        ) from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as stream:
+            return tomllib.load(stream)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such file", hint="check the path after --config") from error
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", hint="make it readable") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}", hint="correct that line") from error
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    nested = {k: _without_none(v) if isinstance(v, Mapping) else v for k, v in values.items()}
+    return {key: value for key, value in nested.items() if value is not None and value != {}}
+
+
+def _describe(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "settings"
+    more = error.error_count() - 1
+    return f"{place}: {first['msg']}" + (f" (and {more} more)" if more else "")
