@@ -1,0 +1,78 @@
+"""What was seen, in a few words, and whether it is what the topology promises."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from event_protocol.phases import Outcome, Phase
+from natless.explain.evidence import Evidence, Failure
+from natless.measure.durations import humanize
+
+_WORDS = {
+    Outcome.REFUSED: "connection refused",
+    Outcome.RESET: "connection reset",
+    Outcome.UNREACHABLE: "network unreachable",
+    Outcome.NAME_NOT_FOUND: "no such name",
+    Outcome.TLS_ERROR: "certificate or protocol error",
+    Outcome.DENIED: "denied",
+    Outcome.CLOSED: "channel closed",
+    Outcome.CANCELLED: "ended by the function's deadline",
+}
+
+
+class PromiseLike(Protocol):
+    """What a topology promises, as far as it is compared here."""
+
+    @property
+    def phase(self) -> Phase:
+        """Where calls end; means nothing when ``outcome`` is ok."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """How they end, ok for a topology that works."""
+
+    @property
+    def http_status(self) -> int | None:
+        """The status that refuses, None when any will do."""
+
+
+def describe_failure(failure: Failure) -> str:
+    """A failure as a table shows it: ``connect: no answer in 3.0 s``."""
+    return f"{failure.phase}: {_what(failure)}"
+
+
+def _what(failure: Failure) -> str:
+    if failure.outcome is Outcome.TIMEOUT:
+        return f"no answer in {humanize(failure.seconds)}"
+    if failure.outcome is Outcome.NAME_TIMEOUT:
+        return f"no answer to the name in {humanize(failure.seconds)}"
+    if failure.status is not None:
+        source = f" from {failure.address}" if failure.address else ""
+        return f"HTTP {failure.status}{source}"
+    return _WORDS.get(failure.outcome, str(failure.outcome))
+
+
+def describe_seen(evidence: Evidence) -> str:
+    """What the run showed: ``works``, or the most frequent failure and its share."""
+    failure = evidence.failure
+    if failure is None:
+        if evidence.lost:
+            return f"{len(evidence.lost)} of {evidence.total} not answered"
+        return "works" if evidence.records else "nothing measured"
+    share = f" ({failure.count} of {failure.total})" if failure.is_partial else ""
+    return describe_failure(failure) + share
+
+
+def is_kept(promise: PromiseLike, evidence: Evidence) -> bool:
+    """Whether every call ended as the topology promises."""
+    failure = evidence.failure
+    if not evidence.records or evidence.lost:
+        return False
+    if promise.outcome is Outcome.OK or failure is None:
+        return promise.outcome is Outcome.OK and failure is None
+    return (
+        not failure.is_partial
+        and failure.phase is promise.phase
+        and failure.outcome is promise.outcome
+        and promise.http_status in (None, failure.status)
+    )

@@ -1,0 +1,180 @@
+"""What was measured of the invocations on one topology: collected one by one, read as a whole.
+
+Two sides see an invocation. The guest in the function writes an
+:class:`~event_protocol.phases.InvocationRecord` with its phases; the caller has a
+:class:`CallerResult` with what came back and when. Either may be missing: a guest that is killed
+writes no record, and a caller that went away has no result.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy
+from natless.measure.histogram import Histogram, Percentiles
+
+KEPT_COUNT = 1000  # records and results kept word by word; the percentiles count all of them
+
+# What Lambda itself says when a function gave no answer (Lambda developer guide,
+# "Understanding the Lambda execution environment lifecycle"; error types as in the invoke payload).
+LOST_ERROR_TYPES = frozenset(
+    {
+        "Sandbox.Timedout",
+        "Runtime.ExitError",
+        "Runtime.InvalidEntrypoint",
+        "Runtime.InvalidWorkingDir",
+        "Extension.Crash",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CallerResult:
+    """What one caller got back.
+
+    Attributes:
+        request_id: the invocation's id.
+        started: monotonic seconds at which the caller asked.
+        finished: monotonic seconds at which the caller had the reply.
+        answered: whether the function answered at all. An error of the handler is an answer; the
+            end of the function by Lambda (timeout, exit) is none.
+        error_type: ``errorType`` of the reply when it was an error, else empty.
+    """
+
+    request_id: str
+    started: float
+    finished: float
+    answered: bool = True
+    error_type: str = ""
+
+    @property
+    def duration(self) -> float:
+        """Seconds that the caller waited."""
+        return self.finished - self.started
+
+    @classmethod
+    def from_reply(
+        cls,
+        request_id: str,
+        payload: bytes,
+        *,
+        function_error: str | None,
+        started: float,
+        finished: float,
+    ) -> CallerResult:
+        """Judges a reply of the Invoke API by its ``X-Amz-Function-Error`` and its payload."""
+        error_type = _read_error_type(payload) if function_error else ""
+        return cls(
+            request_id=request_id,
+            started=started,
+            finished=finished,
+            answered=error_type not in LOST_ERROR_TYPES,
+            error_type=error_type,
+        )
+
+
+def _read_error_type(payload: bytes) -> str:
+    try:
+        body = json.loads(payload)
+    except ValueError:
+        return "Unknown"
+    # Lambda's own timeout has carried no errorType for years, only this text.
+    if isinstance(body, dict) and "Task timed out" in str(body.get("errorMessage", "")):
+        return "Sandbox.Timedout"
+    return str(body.get("errorType", "Unknown")) if isinstance(body, dict) else "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The invocations of one topology in numbers.
+
+    Attributes:
+        total: how many invocations were made.
+        answered: to how many of them the function gave an answer, its own or a fallback's.
+        by: who answered how many.
+        latency: seconds, as the caller saw them; as the guest saw them if no caller told.
+        phases: seconds of each phase that occurred, in the order of a call, failures included.
+        failed_phases: how many invocations ended in which phase.
+    """
+
+    total: int = 0
+    answered: int = 0
+    by: Mapping[Strategy, int] = field(default_factory=dict)
+    latency: Percentiles = field(default_factory=Percentiles)
+    phases: Mapping[Phase, Percentiles] = field(default_factory=dict)
+    failed_phases: Mapping[Phase, int] = field(default_factory=dict)
+
+
+class Recorder:
+    """Collects both sides of the invocations on one topology. Pure: it reads no clock."""
+
+    def __init__(self, *, kept_count: int = KEPT_COUNT) -> None:
+        self._kept_count = kept_count
+        self._records: list[InvocationRecord] = []
+        self._results: list[CallerResult] = []
+        self._caller_latency = Histogram()
+        self._guest_latency = Histogram()
+        self._phases: dict[Phase, Histogram] = {}
+        self._by: Counter[Strategy] = Counter()
+        self._failed: Counter[Phase] = Counter()
+        self._answered = 0
+
+    @property
+    def records(self) -> tuple[InvocationRecord, ...]:
+        """The first records, at most ``kept_count``."""
+        return tuple(self._records)
+
+    @property
+    def results(self) -> tuple[CallerResult, ...]:
+        """The first results, at most ``kept_count``."""
+        return tuple(self._results)
+
+    def add_record(self, record: InvocationRecord) -> None:
+        """Takes what the guest measured of one invocation."""
+        if len(self._records) < self._kept_count:
+            self._records.append(record)
+        self._guest_latency.add(record.finished - record.started)
+        self._by[record.strategy] += 1
+        for phase, seconds in _sum_phases(record).items():
+            self._phases.setdefault(phase, Histogram()).add(seconds)
+        if (failed := find_failure(record)) is not None:
+            self._failed[failed.phase] += 1
+
+    def add_result(self, result: CallerResult) -> None:
+        """Takes what the caller got of one invocation."""
+        if len(self._results) < self._kept_count:
+            self._results.append(result)
+        self._caller_latency.add(result.duration)
+        self._answered += result.answered
+
+    def summarize(self) -> Measured:
+        """Everything so far, in numbers."""
+        told = self._caller_latency.count > 0
+        return Measured(
+            total=max(self._caller_latency.count, self._guest_latency.count),
+            answered=self._answered if told else self._guest_latency.count,
+            by={strategy: self._by[strategy] for strategy in Strategy if self._by[strategy]},
+            latency=(self._caller_latency if told else self._guest_latency).summarize(),
+            phases={p: self._phases[p].summarize() for p in Phase if p in self._phases},
+            failed_phases={phase: self._failed[phase] for phase in Phase if self._failed[phase]},
+        )
+
+
+def _sum_phases(record: InvocationRecord) -> dict[Phase, float]:
+    """Seconds per phase: a phase that was tried several times counts once, with its sum."""
+    sums: dict[Phase, float] = {}
+    for span in record.spans:
+        sums[span.phase] = sums.get(span.phase, 0.0) + max(0.0, span.duration)
+    return sums
+
+
+def find_failure(record: InvocationRecord) -> Span | None:
+    """The span at which the channel gave up; None when the worker answered, or none is told."""
+    if record.strategy is Strategy.WORKER:
+        return None  # what failed on the way was tried again with success
+    failed = [span for span in record.spans if span.outcome is not Outcome.OK]
+    decisive = [span for span in failed if span.outcome is not Outcome.CANCELLED] or failed
+    return decisive[-1] if decisive else None
