@@ -162,4 +162,4 @@ def _as_json(text: str) -> str:
 
 
 def _encode_once(text: str) -> str:
-    return quote(unquote(text, errors="replace"), safe="~-_.")
+    return quote(unquote(text, errors="replace"), safe="~-_.", errors="replace")
