@@ -1,0 +1,72 @@
+"""An invocation on a channel, as SST Live speaks it: one place to import it all from.
+
+::
+
+    guest ── /sst/<app>/<stage>/in ──────────▶ developer        INIT, NEXT
+    guest ◀─ /sst/<app>/<stage>/<worker>/in ── developer        PING, RESPONSE, ERROR, REBOOT
+
+``packets.py`` cuts messages into events, ``reassembly.py`` puts them together again, ``bodies.py``
+knows what INIT and NEXT contain. Nothing is acknowledged and nothing is sent again. Codes from 100
+on are ours; they are sent only to a peer that announced them: the guest in its INIT, the
+developer's side by answering HELLO.
+"""
+
+from __future__ import annotations
+
+from event_protocol.bodies import (
+    ENVIRONMENT_NOT_SENT,
+    InitBody,
+    NextEvent,
+    decode_init,
+    decode_next,
+    encode_init,
+    encode_next,
+)
+from event_protocol.channels import Channel
+from event_protocol.packets import (
+    CHUNK_BYTES,
+    MessageCode,
+    Packet,
+    decode_packet,
+    encode_packet,
+    split,
+)
+from event_protocol.reassembly import Message, Reassembler
+
+__all__ = [
+    "CHUNK_BYTES",
+    "ENVIRONMENT_NOT_SENT",
+    "InitBody",
+    "Message",
+    "MessageCode",
+    "NextEvent",
+    "Packet",
+    "Reassembler",
+    "decode_init",
+    "decode_next",
+    "decode_packet",
+    "dev_channel",
+    "encode_init",
+    "encode_next",
+    "encode_packet",
+    "split",
+    "worker_channel",
+]
+
+
+def dev_channel(app: str, stage: str, namespace: str = "sst") -> str:
+    """Where every guest publishes and the developer's side listens.
+
+    Raises:
+        ChannelError: a name cannot be a segment of a channel.
+    """
+    return Channel(f"/{namespace}/{app}/{stage}/in").path
+
+
+def worker_channel(app: str, stage: str, worker: str, namespace: str = "sst") -> str:
+    """Where one guest listens; ``worker`` is its source.
+
+    Raises:
+        ChannelError: a name cannot be a segment of a channel.
+    """
+    return Channel(f"/{namespace}/{app}/{stage}/{worker}/in").path
