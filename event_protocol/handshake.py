@@ -130,7 +130,7 @@ def _is_text(value: object) -> bool:
 _SECRETS = re.compile(
     r"""
       (?P<token> \bheader-[A-Za-z0-9+/_=-]+ )
-    | (?P<object> "authorization"\s*:\s*\{ ) [^}]* (?P<end> \}? )
+    | (?P<object> "authorization"\s*:\s*\{ ) (?: [^{}"] | "(?:[^"\\]|\\.)*"? )* (?P<end> \}? )
     | (?P<member> (?P<quote>["'])(?:x-api-key|authorization|x-amz-security-token|cookie
         |aws_secret_access_key|aws_session_token|secretaccesskey|sessiontoken)(?P=quote)
         \s*:\s*(?P<opening>["']) ) (?: (?!(?P=opening))[^\\] | \\. )*

@@ -114,7 +114,7 @@ def split(
     source: str,
     id: str,
     body: bytes,
-    chunk: int = CHUNK_BYTES,  # noqa: A002  the wire's word
+    chunk: int = CHUNK_BYTES,
 ) -> Iterator[Packet]:
     """The packets of one message, in order.
 
