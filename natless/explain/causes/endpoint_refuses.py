@@ -11,7 +11,7 @@ from event_protocol.phases import Outcome, Phase
 from natless.explain import advice
 from natless.explain.evidence import Evidence, Failure, is_inside
 from natless.explain.verdict import Candidate, Certainty, Hop, Verdict
-from natless.explain.wording import address_of, name_of, observations, opening
+from natless.explain.wording import address_of, observations, opening
 
 _OTHERS = (
     Candidate(
@@ -57,6 +57,6 @@ def _what_happened(failure: Failure) -> str:
     what = "the publish" if failure.phase is Phase.PUBLISH else "the upgrade"
     status = f"HTTP {failure.status}" if failure.status is not None else "a refusal"
     return (
-        f"{opening(failure)}{name_of(failure)} resolved to {address_of(failure)}, inside the VPC, "
+        f"{opening(failure)}The name resolved to {address_of(failure)}, inside the VPC, "
         f"which answered {what} with {status}"
     )

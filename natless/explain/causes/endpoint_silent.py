@@ -6,7 +6,7 @@ from event_protocol.phases import Outcome, Phase
 from natless.explain import advice
 from natless.explain.evidence import Evidence, is_inside
 from natless.explain.verdict import Candidate, Certainty, Hop, Verdict
-from natless.explain.wording import address_of, how_long, name_of, observations, opening
+from natless.explain.wording import address_of, how_long, observations, opening
 
 
 def explain(evidence: Evidence) -> Verdict | None:
@@ -21,7 +21,7 @@ def explain(evidence: Evidence) -> Verdict | None:
         phase=failure.phase,
         hop=Hop.ENDPOINT,
         sentence=(
-            f"{opening(failure)}{name_of(failure)} resolved to {address_of(failure)}, an address "
+            f"{opening(failure)}The name resolved to {address_of(failure)}, an address "
             f"inside the VPC, and the SYN got no answer in {how_long(failure)}: the private DNS of "
             "an interface endpoint captures the name, and its security group does not let the "
             "function in. Opening the group would only reach an endpoint that refuses Event APIs: "

@@ -1,0 +1,235 @@
+"""A run, as a value: what every form of the report is made from.
+
+::
+
+    records, results, probes ──describe_topology──> TopologyRun ─┐
+    relay, platform, seed ───────────────────────────────────────┴> RunDocument ─┬> terminal
+                                                                                 ├> report.json
+                                                                                 ├> report.html
+                                                                                 └> JUnit XML
+
+Seconds are floats inside; the JSON form writes milliseconds, with the unit in the name.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from event_protocol.phases import InvocationRecord, Phase, Strategy
+from natless.explain.engine import explain
+from natless.explain.evidence import Evidence, NetworkFacts
+from natless.explain.seen import describe_seen
+from natless.explain.verdict import Verdict
+from natless.measure.histogram import Percentiles
+from natless.measure.recorder import Recorder
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The machine of a run."""
+
+    system: str = ""
+    kernel: str = ""
+    machine: str = ""
+    python: str = ""
+    cpu_count: int = 0
+
+    @classmethod
+    def here(cls) -> Platform:
+        """This machine. Its host name and its user stay out of reports, which are passed on."""
+        return cls(
+            system=platform.system(),
+            kernel=platform.release(),
+            machine=platform.machine(),
+            python=platform.python_version(),
+            cpu_count=os.cpu_count() or 0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RelayFacts:
+    """The channel that stood for AppSync.
+
+    Attributes:
+        realtime_host: the name that the function connects to.
+        http_host: the name that it publishes to.
+        region: the AWS region in these names.
+        address: the relay's public address in the network.
+        connections: how many realtime connections it accepted, None when not counted.
+        events: how many events it delivered, None when not counted.
+        ready_seconds: from its start to its ready line, None when not measured.
+    """
+
+    realtime_host: str = ""
+    http_host: str = ""
+    region: str = ""
+    address: str = ""
+    connections: int | None = None
+    events: int | None = None
+    ready_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRun:
+    """A check of the network itself, made before anything was measured.
+
+    Attributes:
+        name: what was asked, such as ``resolve`` or ``connect from the function``.
+        promised: what the topology promises.
+        seen: what the probe saw.
+        kept: whether these agree.
+        seconds: how long it took.
+    """
+
+    name: str
+    promised: str
+    seen: str
+    kept: bool
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyRun:
+    """Everything about one network of a run.
+
+    Attributes:
+        name: such as ``no-nat``.
+        title: the same for a reader.
+        purpose: a sentence on what it shows.
+        promised: what the topology promises, in a few words.
+        seen: what the run showed, in a few words.
+        kept: whether these agree, probes included.
+        total: how many calls were made.
+        answered: to how many the function gave an answer, its own or a fallback's.
+        by: who answered how many.
+        latency: seconds, as the callers saw them.
+        phases: seconds of each phase that occurred.
+        verdict: the cause, and what would help.
+        network: what is known about the network.
+        probes: the checks of the network itself.
+        invocations: what the guest measured, the first calls of the run.
+        ready_seconds: from the wish for this network to its being there, None when not measured.
+    """
+
+    name: str
+    title: str
+    promised: str
+    seen: str
+    kept: bool
+    total: int
+    answered: int
+    verdict: Verdict
+    purpose: str = ""
+    by: Mapping[Strategy, int] = field(default_factory=dict)
+    latency: Percentiles = field(default_factory=Percentiles)
+    phases: Mapping[Phase, Percentiles] = field(default_factory=dict)
+    network: NetworkFacts = field(default_factory=NetworkFacts)
+    probes: tuple[ProbeRun, ...] = ()
+    invocations: tuple[InvocationRecord, ...] = ()
+    ready_seconds: float | None = None
+
+    @property
+    def by_text(self) -> str:
+        """Who answered, as a table shows it: ``worker``, ``fallback: deployed``."""
+        if not self.by:
+            return "nobody"
+        names = {
+            strategy: "worker" if strategy is Strategy.WORKER else f"fallback: {strategy}"
+            for strategy in self.by
+        }
+        if len(self.by) == 1 and sum(self.by.values()) == self.total:
+            return next(iter(names.values()))
+        return ", ".join(f"{names[strategy]} {count}" for strategy, count in self.by.items())
+
+
+@dataclass(frozen=True, slots=True)
+class RunDocument:
+    """One run of natless.
+
+    Attributes:
+        natless: the version that made it.
+        seed: what the run's randomness was started with.
+        started: wall-clock time in ISO 8601 with its offset.
+        seconds: how long the run took.
+        network: how the networks were built: ``netns`` or ``docker``.
+        topologies: in the order of the run.
+        platform: the machine.
+        relay: the channel.
+        version: of this document's form.
+    """
+
+    natless: str
+    seed: int
+    started: str
+    seconds: float
+    network: str
+    topologies: tuple[TopologyRun, ...]
+    platform: Platform = field(default_factory=Platform)
+    relay: RelayFacts = field(default_factory=RelayFacts)
+    version: int = VERSION
+
+    @property
+    def kept(self) -> bool:
+        """Whether every topology showed what it promises: the exit code of a run."""
+        return all(topology.kept for topology in self.topologies)
+
+
+def describe_topology(
+    name: str,
+    recorder: Recorder,
+    *,
+    title: str,
+    promised: str,
+    kept: bool | None = None,
+    purpose: str = "",
+    network: NetworkFacts | None = None,
+    probes: Iterable[ProbeRun] = (),
+    ready_seconds: float | None = None,
+) -> TopologyRun:
+    """What a recorder collected on one topology, explained and made ready for a report.
+
+    Args:
+        name: of the topology.
+        recorder: both sides of its invocations.
+        title: for a reader.
+        promised: the promise in a few words.
+        kept: whether the run kept it, from :func:`natless.explain.is_kept`; None asks only the
+            probes.
+        purpose: a sentence on what the topology shows.
+        network: what is known about it from outside the function.
+        probes: the checks of the network itself.
+        ready_seconds: how long it took to be there.
+    """
+    facts = network or NetworkFacts()
+    evidence = Evidence(
+        topology=name,
+        title=title,
+        records=recorder.records,
+        results=recorder.results,
+        network=facts,
+    )
+    measured = recorder.summarize()
+    checks = tuple(probes)
+    return TopologyRun(
+        name=name,
+        title=title,
+        purpose=purpose,
+        promised=promised,
+        seen=describe_seen(evidence),
+        kept=kept is not False and all(check.kept for check in checks),
+        total=measured.total,
+        answered=measured.answered,
+        by=measured.by,
+        latency=measured.latency,
+        phases=measured.phases,
+        verdict=explain(evidence),
+        network=facts,
+        probes=checks,
+        invocations=recorder.records,
+        ready_seconds=ready_seconds,
+    )
