@@ -1,0 +1,209 @@
+"""A function that can be invoked: its execution environments and who gets which.
+
+::
+
+    async with LambdaHost(spec, launcher=HostLauncher(), journal=journal) as host:
+        result = await host.invoke(b'{"name": "world"}')
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from event_protocol.phases import InvocationRecord
+from natless.journal import Journal
+from natless.lambda_host.clock import Clock, SystemClock, wait_first
+from natless.lambda_host.environment import ExecutionEnvironment, HostBudgets
+from natless.lambda_host.environment_log import RecordListener
+from natless.lambda_host.invocation import Invocation
+from natless.lambda_host.launcher import HostLauncher, Launcher, Process
+from natless.lambda_host.spec import FunctionSpec, InvokeResult
+
+__all__ = [
+    "FunctionSpec",
+    "HostBudgets",
+    "HostLauncher",
+    "InvokeResult",
+    "LambdaHost",
+    "Launcher",
+    "Process",
+]
+
+MAX_REQUEST_BYTES = 6 * 1024 * 1024
+
+
+class LambdaHost:
+    """Runs one function, with up to ``concurrency`` execution environments at once.
+
+    Environments are made on demand and reused, the most recently used first. An invocation that
+    finds all of them busy is throttled, as by reserved concurrency.
+    """
+
+    def __init__(
+        self,
+        spec: FunctionSpec,
+        *,
+        launcher: Launcher,
+        journal: Journal,
+        concurrency: int = 1,
+        clock: Clock | None = None,
+        budgets: HostBudgets | None = None,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        if concurrency < 1:
+            raise ValueError("concurrency is at least 1")
+        self.spec = spec
+        self._launcher = launcher
+        self._journal = journal
+        self._concurrency = concurrency
+        self._clock = clock or SystemClock()
+        self._budgets = budgets or HostBudgets()
+        self._new_id = new_id
+        self._listeners: list[RecordListener] = []
+        self._environments: list[ExecutionEnvironment] = []
+        self._idle: list[ExecutionEnvironment] = []
+        self._serving: dict[asyncio.Task[None], ExecutionEnvironment] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        await asyncio.gather(*(environment.close() for environment in self._environments))
+        self._environments.clear()
+        self._idle.clear()
+
+    @property
+    def worker_ids(self) -> tuple[str, ...]:
+        """The names of the environments that exist."""
+        return tuple(environment.worker_id for environment in self._environments)
+
+    def on_record(self, listener: RecordListener) -> None:
+        """Calls ``listener`` with every measurement that a guest writes into its log."""
+        self._listeners.append(listener)
+
+    async def invoke(
+        self, payload: bytes, *, client_context: str | None = None, log_tail: bool = False
+    ) -> InvokeResult:
+        """Runs the function once with ``payload``, as a synchronous ``Invoke`` does.
+
+        The function goes on when the caller is cancelled, as on AWS.
+
+        Args:
+            payload: the event, bytes of JSON; handed to the runtime as they are.
+            client_context: JSON text that the runtime gets as its client context.
+            log_tail: wait until the environment is idle again and bring the end of its log.
+
+        Returns:
+            The answer, also when the function failed, was throttled (429) or the payload is too
+            large (413).
+        """
+        started = self._clock.now()
+        request_id = str(uuid.UUID(self._new_id()))
+        if len(payload) > MAX_REQUEST_BYTES:
+            return self._refuse(
+                413,
+                "RequestTooLargeException",
+                f"{len(payload)} byte payload is too large for the RequestResponse invocation "
+                f"type (limit {MAX_REQUEST_BYTES} bytes)",
+                request_id=request_id,
+                started=started,
+            )
+        environment = await self._take()
+        if environment is None:
+            return self._refuse(
+                429,
+                "TooManyRequestsException",
+                "Rate Exceeded.",
+                request_id=request_id,
+                started=started,
+            )
+        invocation = Invocation(
+            request_id=request_id,
+            payload=payload,
+            client_context=client_context,
+            wants_tail=log_tail,
+            started=started,
+            result=asyncio.get_running_loop().create_future(),
+        )
+        task = asyncio.create_task(self._serve(environment, invocation))
+        self._serving[task] = environment
+        task.add_done_callback(self._serving.pop)
+        return await invocation.result
+
+    async def settled(self) -> None:
+        """Returns once no environment is busy and what they printed is in the journal."""
+        while self._serving:
+            await asyncio.wait(self._serving)
+
+    async def _serve(self, environment: ExecutionEnvironment, invocation: Invocation) -> None:
+        try:
+            await environment.serve(invocation)
+        except asyncio.CancelledError:
+            invocation.result.cancel()
+            raise
+        except Exception as error:  # the caller learns of it; the environment is given up
+            self._environments.remove(environment)
+            await environment.close()
+            if not invocation.result.done():
+                invocation.result.set_exception(error)
+            return
+        self._idle.append(environment)
+
+    async def _take(self) -> ExecutionEnvironment | None:
+        """An environment for the caller alone; None when there is none to be had."""
+        patience = self._clock.now() + self._budgets.settle
+        while not self._idle:
+            settling = [task for task, env in self._serving.items() if env.has_answered]
+            is_full = len(self._environments) >= self._concurrency
+            if settling and (is_full or self._clock.now() < patience):
+                await wait_first(self._clock, None if is_full else patience, *settling)
+            elif is_full:
+                return None
+            else:
+                return self._create()
+        return self._idle.pop()
+
+    def _create(self) -> ExecutionEnvironment:
+        environment = ExecutionEnvironment(
+            self.spec,
+            launcher=self._launcher,
+            journal=self._journal,
+            clock=self._clock,
+            budgets=self._budgets,
+            new_id=self._new_id,
+            on_record=self._tell,
+        )
+        self._environments.append(environment)
+        return environment
+
+    def _tell(self, record: InvocationRecord) -> None:
+        for listener in self._listeners:
+            listener(record)
+
+    def _refuse(
+        self, status: int, error_type: str, message: str, *, request_id: str, started: float
+    ) -> InvokeResult:
+        members = {"Type": "User", "message": message, "__type": error_type}
+        return InvokeResult(
+            status=status,
+            payload=json.dumps(members, separators=(",", ":")).encode(),
+            function_error=None,
+            request_id=request_id,
+            executed_version="",
+            log_tail=b"",
+            started=started,
+            finished=self._clock.now(),
+        )
