@@ -112,7 +112,7 @@ def split(
     code: int,
     *,
     source: str,
-    id: str,
+    id: str,  # noqa: A002  the word on the wire
     body: bytes,
     chunk: int = CHUNK_BYTES,
 ) -> Iterator[Packet]:
