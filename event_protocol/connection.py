@@ -138,8 +138,18 @@ class EventConnection:
         """
         if self.state is ConnectionState.CLOSED:
             return []
+        self._now = self._heard = now  # whatever it says, the peer is there
+        return self.receive_frame(decode(text), now=now)
+
+    def receive_frame(self, frame: Frame, *, now: float) -> list[Frame]:
+        """The same for a caller that decodes by other means than ``codec.py``.
+
+        Raises:
+            RemoteProtocolError: as :meth:`receive_text`.
+        """
+        if self.state is ConnectionState.CLOSED:
+            return []
         self._now = self._heard = now
-        frame = decode(text)
         try:
             self._apply(frame, sender=self.side.peer)
         except Violation as violation:

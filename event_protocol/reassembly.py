@@ -46,28 +46,32 @@ class Reassembler:
       was already delivered (the bridge also delivers an id once).
     * A packet 0 that differs from the one already held begins the message anew: the sender gave
       the first attempt up.
-    * A gap would wait for ever. When more than ``max_buffered_packets`` are held, the message that
-      was touched longest ago is given up, and :attr:`abandoned` counts it.
+    * A gap would wait for ever. When more is held than allowed, the message that was touched
+      longest ago is given up, and :attr:`abandoned` counts it.
 
     Args:
         max_buffered_packets: packets held at once, over all messages.
         max_message_bytes: bytes of one body. Lambda allows 6 MiB.
+        max_buffered_bytes: bytes held at once, over all messages; never less than one message.
         max_remembered: names of finished messages that are remembered to recognize repeats.
     """
 
     def __init__(
         self,
-        max_buffered_packets: int = 1_000,
+        max_buffered_packets: int = 4_000,
         max_message_bytes: int = 8 * 1024 * 1024,
         *,
+        max_buffered_bytes: int = 64 * 1024 * 1024,
         max_remembered: int = 1_000,
     ) -> None:
         self._max_packets = max_buffered_packets
-        self._max_bytes = max_message_bytes
+        self._max_message = max_message_bytes
+        self._max_bytes = max(max_buffered_bytes, max_message_bytes)
         self._max_remembered = max_remembered
         self._partial: OrderedDict[_Key, _Partial] = OrderedDict()
         self._finished: OrderedDict[_Key, None] = OrderedDict()
         self._held = 0
+        self._held_bytes = 0
         self.abandoned = 0
 
     @property
@@ -108,6 +112,7 @@ class Reassembler:
             partial.size += len(packet.data)
             partial.highest = max(partial.highest, packet.index)
             self._held += 1
+            self._held_bytes += len(packet.data)
         if packet.final and partial.end is None:
             partial.end = packet.index + 1
         if reason := self._contradiction(partial, packet, held):
@@ -121,8 +126,8 @@ class Reassembler:
             partial.highest >= partial.end or packet.final is not (packet.index + 1 == partial.end)
         ):
             return "a message has packets after its final one"
-        if partial.size > self._max_bytes:
-            return f"a message is larger than {self._max_bytes} bytes"
+        if partial.size > self._max_message:
+            return f"a message is larger than {self._max_message} bytes"
         return None
 
     def abandon(self, source: str, id: str, code: int) -> None:  # noqa: A002  the wire's word
@@ -136,6 +141,7 @@ class Reassembler:
     def _drop(self, key: _Key) -> _Partial:
         partial = self._partial.pop(key)
         self._held -= len(partial.pieces)
+        self._held_bytes -= partial.size
         return partial
 
     def _finish(self, key: _Key) -> Message:
@@ -151,5 +157,5 @@ class Reassembler:
             self._finished.popitem(last=False)
 
     def _make_room(self) -> None:
-        while self._held > self._max_packets:
+        while self._held > self._max_packets or self._held_bytes > self._max_bytes:
             self.abandon(*next(iter(self._partial)))
