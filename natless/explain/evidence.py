@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ _INSIDE = tuple(
         "fe80::/10",
     )
 )
+
+
+MESSAGE_LENGTH = 300  # characters of a foreign text that go into reports
 
 
 def is_inside(address: str) -> bool:
@@ -99,6 +103,7 @@ class Failure:
         errno: the kernel's or the resolver's number, None when there was none.
         status: HTTP status, None when there was none.
         message: what the other side or the library said.
+        is_clipped: whether the function's deadline allowed less than the budget.
     """
 
     phase: Phase
@@ -115,6 +120,7 @@ class Failure:
     errno: int | None = None
     status: int | None = None
     message: str = ""
+    is_clipped: bool = False
 
     @property
     def is_partial(self) -> bool:
@@ -208,8 +214,9 @@ def _describe(
     record: InvocationRecord, span: Span, *, seconds: float, count: int, total: int
 ) -> Failure:
     before = _details_before(record, span)
-    # A publish talks to a host of its own: what the socket's phases saw is not about it.
-    detail = span.detail if span.phase is Phase.PUBLISH else {**before, **span.detail}
+    # A publish over HTTP talks to a host of its own: what the socket's phases saw is not about it.
+    is_elsewhere = span.detail.get("host", before.get("host")) != before.get("host")
+    detail = span.detail if is_elsewhere else {**before, **span.detail}
     errno, status = span.detail.get("errno"), span.detail.get("status")
     return Failure(
         phase=span.phase,
@@ -225,8 +232,28 @@ def _describe(
         addresses=tuple(str(address) for address in detail.get("addresses") or ()),
         errno=errno if isinstance(errno, int) else None,
         status=status if isinstance(status, int) else None,
-        message=str(span.detail.get("message") or ""),
+        message=_read_message(span.detail),
+        is_clipped=bool(span.detail.get("clipped")),
     )
+
+
+def _read_message(detail: Mapping[str, Any]) -> str:
+    """What was said: an AWS error's type and message, or the text of an HTTP answer."""
+    said = (detail.get("error_type"), detail.get("message") or _text_of(detail.get("body")))
+    return ": ".join(str(part) for part in said if part)[:MESSAGE_LENGTH]
+
+
+def _text_of(body: object) -> str:
+    """The message in a JSON error body of AWS, or the body as it is."""
+    text = body if isinstance(body, str) else ""
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return text.strip()
+    errors = parsed.get("errors") if isinstance(parsed, dict) else None
+    if isinstance(errors, list) and errors and isinstance(errors[0], dict):
+        parsed = errors[0]
+    return str(parsed.get("message") or text.strip()) if isinstance(parsed, dict) else text.strip()
 
 
 def _address_of(detail: Mapping[str, Any]) -> str:

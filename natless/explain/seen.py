@@ -24,6 +24,10 @@ class PromiseLike(Protocol):
     """What a topology promises, as far as it is compared here."""
 
     @property
+    def text(self) -> str:
+        """The promise in a few words."""
+
+    @property
     def phase(self) -> Phase:
         """Where calls end; means nothing when ``outcome`` is ok."""
 

@@ -46,6 +46,8 @@ def _of_failure(failure: Failure) -> list[str]:
     lines.append(describe_failure(failure) + target)
     if failure.budget:
         lines.append(f"budget {failure.budget}: {humanize(failure.budget_seconds)}")
+    if failure.is_clipped:
+        lines.append("the function's deadline allowed less than the whole budget")
     if failure.errno is not None:
         lines.append(f"errno {failure.errno}")
     if failure.message:

@@ -8,8 +8,8 @@ from natless.report.document import (
     TopologyRun,
     describe_topology,
 )
-from natless.report.json_doc import from_json, make_schema, to_json
-from natless.report.terminal import TerminalReport
+from natless.report.json_doc import make_schema, parse_json, render_json
+from natless.report.terminal import TerminalReport, print_run
 
 __all__ = [
     "Platform",
@@ -19,7 +19,8 @@ __all__ = [
     "TerminalReport",
     "TopologyRun",
     "describe_topology",
-    "from_json",
     "make_schema",
-    "to_json",
+    "parse_json",
+    "print_run",
+    "render_json",
 ]

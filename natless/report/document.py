@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from event_protocol.phases import InvocationRecord, Phase, Strategy
 from natless.explain.engine import explain
 from natless.explain.evidence import Evidence, NetworkFacts
-from natless.explain.seen import describe_seen
+from natless.explain.seen import PromiseLike, describe_seen, is_kept
 from natless.explain.verdict import Verdict
 from natless.measure.histogram import Percentiles
 from natless.measure.recorder import Recorder
@@ -184,8 +184,7 @@ def describe_topology(
     recorder: Recorder,
     *,
     title: str,
-    promised: str,
-    kept: bool | None = None,
+    promise: PromiseLike,
     purpose: str = "",
     network: NetworkFacts | None = None,
     probes: Iterable[ProbeRun] = (),
@@ -197,9 +196,7 @@ def describe_topology(
         name: of the topology.
         recorder: both sides of its invocations.
         title: for a reader.
-        promised: the promise in a few words.
-        kept: whether the run kept it, from :func:`natless.explain.is_kept`; None asks only the
-            probes.
+        promise: what the topology promises; compared with what the calls showed.
         purpose: a sentence on what the topology shows.
         network: what is known about it from outside the function.
         probes: the checks of the network itself.
@@ -219,9 +216,9 @@ def describe_topology(
         name=name,
         title=title,
         purpose=purpose,
-        promised=promised,
+        promised=promise.text,
         seen=describe_seen(evidence),
-        kept=kept is not False and all(check.kept for check in checks),
+        kept=is_kept(promise, evidence) and all(check.kept for check in checks),
         total=measured.total,
         answered=measured.answered,
         by=measured.by,

@@ -184,12 +184,12 @@ _RUN = object_of(
 )
 
 
-def to_json(document: RunDocument, *, indent: int | None = 2) -> str:
+def render_json(document: RunDocument, *, indent: int | None = 2) -> str:
     """The document as JSON text; ``indent=None`` gives one line."""
     return json.dumps(_RUN.encode(document), indent=indent, ensure_ascii=False)
 
 
-def from_json(text: str) -> RunDocument:
+def parse_json(text: str) -> RunDocument:
     """JSON text back to the document.
 
     Raises:

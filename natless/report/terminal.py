@@ -9,7 +9,10 @@ Three layouts, chosen by the width at hand::
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
@@ -44,12 +47,28 @@ class TerminalReport:
         if columns is not None:
             yield _line(dict.fromkeys(columns), widths, {}, heading=True)
         for topology in topologies:
+            if columns != _WIDE and topology is not topologies[0]:
+                yield Text("")
             yield from _rows(topology, columns, widths)
             for text, indent in _remarks(topology):
                 yield from _wrap(text, console, width=min(width, TEXT_WIDTH), indent=indent)
         yield Text("")
         for text in _conclusions(self._document):
             yield from _wrap(text, console, width=min(width, TEXT_WIDTH), indent=0)
+
+
+def print_run(
+    document: RunDocument, *, report: Path | None = None, stream: TextIO | None = None
+) -> None:
+    """Prints a run, and where its HTML report is, to standard output or ``stream``.
+
+    Colour is for terminals only, and never when ``NO_COLOR`` is set.
+    """
+    console = Console(file=stream or sys.stdout, highlight=False, soft_wrap=False)
+    console.print(TerminalReport(document))
+    if report is not None:
+        # A path is for copying: it stays whole, whatever the width.
+        console.print(Text(f"report: {report}"), soft_wrap=True)
 
 
 def _cells(topology: TopologyRun) -> dict[str, str]:

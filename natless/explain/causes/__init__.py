@@ -9,11 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from natless.explain.causes import (
+    authorization_denied,
+    certificate,
+    channel_silent,
+    connection_cut,
+    connection_refused,
+    deadline,
+    dns_failing,
+    dns_no_such_name,
+    dns_silent,
     endpoint_refuses,
     endpoint_silent,
+    function_lost,
     handler_error,
+    http_refused,
+    nobody_answers,
+    subscribe_refused,
     syn_unanswered,
+    tls_reset,
+    tls_silent,
     unknown,
+    unreachable,
+    worker_silent,
     works,
 )
 from natless.explain.evidence import Evidence
@@ -22,11 +39,35 @@ from natless.explain.verdict import Verdict
 Cause = Callable[[Evidence], Verdict | None]
 
 CAUSES: tuple[Cause, ...] = (
+    # nothing ended early
     handler_error.explain,
     works.explain,
-    syn_unanswered.explain,
+    function_lost.explain,
+    # names
+    dns_no_such_name.explain,
+    dns_failing.explain,
+    dns_silent.explain,
+    # packets
     endpoint_silent.explain,
+    syn_unanswered.explain,
+    connection_refused.explain,
+    unreachable.explain,
+    # the handshake
+    certificate.explain,
+    tls_silent.explain,
+    tls_reset.explain,
+    # HTTP and the channel: who inside the VPC refuses, before who outside does, and why
     endpoint_refuses.explain,
+    authorization_denied.explain,
+    http_refused.explain,
+    subscribe_refused.explain,
+    channel_silent.explain,
+    # the developer's side
+    nobody_answers.explain,
+    worker_silent.explain,
+    # anything, at any time
+    connection_cut.explain,
+    deadline.explain,
 )
 
 __all__ = ["CAUSES", "Cause", "unknown"]

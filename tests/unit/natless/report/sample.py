@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy
 from natless.explain import Dropper, NetworkFacts
@@ -24,6 +25,19 @@ ENDPOINT = "10.0.9.10"
 WORKER_ID = "5e1c0ad2f3b44a7e9d86b1c2a3f40517"
 
 Spans = tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class Promise:
+    text: str
+    phase: Phase = Phase.REPLY
+    outcome: Outcome = Outcome.OK
+    http_status: int | None = None
+
+
+WORKS = Promise("works")
+SILENCE = Promise("SYN gets no answer", Phase.CONNECT, Outcome.TIMEOUT)
+REFUSAL = Promise("endpoint refuses", Phase.UPGRADE, Outcome.HTTP_ERROR, 403)
 
 
 class Clock:
@@ -161,7 +175,7 @@ def make_no_vpc(rng: random.Random) -> TopologyRun:
         record_calls(call_worker, strategy=Strategy.WORKER, at=4100.0, rng=rng),
         title="Function outside any VPC",
         purpose="Lambda's own network: what works before anybody attaches a VPC.",
-        promised="works",
+        promise=WORKS,
         network=NetworkFacts(
             in_vpc=False, has_way_out=True, function_address="198.51.100.3", channel_address=RELAY
         ),
@@ -176,7 +190,7 @@ def make_nat(rng: random.Random) -> TopologyRun:
         record_calls(call_worker, strategy=Strategy.WORKER, at=4102.0, rng=rng),
         title="Private subnet behind a NAT gateway",
         purpose="The textbook VPC: a private subnet whose route table leads to a NAT gateway.",
-        promised="works",
+        promise=WORKS,
         network=NetworkFacts(
             in_vpc=True,
             has_way_out=True,
@@ -202,7 +216,7 @@ def make_no_nat(rng: random.Random) -> TopologyRun:
         ),
         title="Private subnet without a way out",
         purpose="The same subnet, but nobody paid for a NAT gateway.",
-        promised="SYN gets no answer",
+        promise=SILENCE,
         network=NetworkFacts(
             in_vpc=True,
             has_way_out=False,
@@ -229,7 +243,7 @@ def make_endpoint(rng: random.Random) -> TopologyRun:
         ),
         title="Interface endpoint for AppSync with private DNS",
         purpose="A PrivateLink endpoint captures AppSync's names and refuses Event APIs.",
-        promised="endpoint refuses",
+        promise=REFUSAL,
         network=NetworkFacts(
             in_vpc=True,
             has_way_out=False,
