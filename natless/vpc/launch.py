@@ -1,0 +1,159 @@
+"""Starts a program inside one of the lab's namespaces.
+
+::
+
+    fork ─ own session ─ network namespace ─ own mounts ─ no powers ─ exec
+      └─ the parent reads a pipe that closes on exec, or brings the step that failed
+
+Name lookup is a matter of files: each program gets its own ``/etc/resolv.conf``, ``/etc/hosts`` and
+``/etc/nsswitch.conf``. The last one too, because ``nss-resolve``, ``mymachines`` and nscd answer
+over Unix sockets of the host, which network namespaces do not cover.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from natless.vpc import kernel
+
+_EXEC_FAILED = 127
+
+
+class LaunchFailed(Exception):
+    """A program could not be started; the sentence names the step and the kernel's reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is started and where.
+
+    Attributes:
+        argv: the program and its arguments; looked up in the PATH of ``environment``.
+        environment: the whole environment.
+        directory: the working directory.
+        network: an open descriptor of the network namespace.
+        covers: files or directories to see in place of others, source by target.
+        stdout: a descriptor for the standard output.
+        stderr: a descriptor for the standard error.
+        inherited: descriptors that stay open under their own number.
+        keeps_powers: whether it may change its network, which only our own tools need.
+    """
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: str
+    network: int
+    covers: Mapping[str, str]
+    stdout: int
+    stderr: int
+    inherited: tuple[int, ...] = ()
+    keeps_powers: bool = False
+
+
+def launch(program: Program) -> int:
+    """Starts the program and returns its process id, which is also its group's and session's.
+
+    Must be called by a process with a single thread.
+
+    Raises:
+        LaunchFailed: it could not be started; nothing is left of it.
+    """
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        _become(program, report=writer)
+    os.close(writer)
+    with os.fdopen(reader, encoding="utf-8") as stream:
+        complaint = stream.read()
+    if complaint:
+        os.waitpid(pid, 0)
+        raise LaunchFailed(complaint)
+    return pid
+
+
+def _become(program: Program, *, report: int) -> NoReturn:
+    step = "prepare"
+    try:
+        kernel.die_with_parent()
+        os.setsid()
+        _reset_signals()
+        _wire_up(program)
+        step = "enter the network namespace"
+        kernel.enter(program.network, flags=kernel.CLONE_NEWNET)
+        step = "get mounts of its own"
+        kernel.unshare(kernel.CLONE_NEWNS)
+        for target, source in program.covers.items():
+            step = f"cover {target}"
+            kernel.bind(source, target)
+        if not program.keeps_powers:
+            step = "give up its powers"
+            kernel.give_up_powers()
+        step = f"enter {program.directory}"
+        os.chdir(program.directory)
+        step = f"execute {program.argv[0]}"
+        os.execvpe(program.argv[0], list(program.argv), dict(program.environment))
+    except BaseException as error:  # a fork of ours: nothing may run on beyond this point
+        reason = error.strerror if isinstance(error, OSError) else repr(error)
+        os.write(report, f"could not {step}: {reason}".encode())
+    finally:
+        os._exit(_EXEC_FAILED)
+
+
+def _wire_up(program: Program) -> None:
+    os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
+    os.dup2(program.stdout, 1)
+    os.dup2(program.stderr, 2)
+    for descriptor in program.inherited:
+        os.set_inheritable(descriptor, True)
+
+
+def _reset_signals() -> None:
+    # Python ignores SIGPIPE, and ignored signals stay ignored across exec.
+    for each in signal.Signals:
+        with contextlib.suppress(OSError, ValueError):  # SIGKILL and SIGSTOP
+            signal.signal(each, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def name_lookup_covers(directory: Path, *, resolver: str) -> dict[str, str]:
+    """Writes the files of name lookup into ``directory``; returns what covers what.
+
+    Raises:
+        FileNotFoundError: the machine has no ``/etc/resolv.conf`` that could be covered.
+    """
+    files = {
+        "/etc/resolv.conf": f"nameserver {resolver}\n",
+        "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
+        "/etc/nsswitch.conf": "hosts: files dns\n",
+    }
+    covers = {}
+    for target, content in files.items():
+        source = directory / Path(target).name
+        source.write_text(content)
+        covers[target] = str(source)
+    empty = directory / "empty"
+    empty.mkdir(exist_ok=True)
+    covers["/run/nscd"] = covers["/var/run/nscd"] = str(empty)
+    if not Path("/etc/resolv.conf").exists():
+        raise FileNotFoundError("/etc/resolv.conf is missing, or is a link to nothing")
+    return {target: source for target, source in covers.items() if Path(target).exists()}
+
+
+def python_program(module: str, *arguments: str) -> tuple[str, ...]:
+    """The command of a module of ours; ``-P`` keeps a user's folders from shadowing it."""
+    return (sys.executable, "-P", "-m", module, *arguments)
+
+
+def python_environment(base: Mapping[str, str]) -> dict[str, str]:
+    """``base`` with our own packages first on Python's path."""
+    root = str(Path(__file__).resolve().parents[2])
+    rest = base.get("PYTHONPATH", "")
+    return {**base, "PYTHONPATH": f"{root}{os.pathsep}{rest}" if rest else root}
