@@ -1,0 +1,120 @@
+"""Every wait of the guest: its name, its default, and the constant it imitates.
+
+A budget is named as in the report, ``connect.tcp``; its field is ``connect_tcp`` and its variable
+``NATLESS_BUDGET_CONNECT_TCP``, in seconds. No wait may outlive the invocation: what is left until
+the deadline, less ``answer.reserve``, clips each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from runtime_shim.errors import ConfigError
+
+PREFIX = "NATLESS_BUDGET_"
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """Seconds for each wait, except where a field says otherwise; the profile ``default``.
+
+    "SST" is the bridge of SST 4.17.1, whose limits were measured; most of its waits have none.
+    """
+
+    connect_dns: float = 2.0  # Go's resolver: 5 s, two tries a server
+    connect_tcp: float = 3.0  # SST has none, the kernel gives up after 134 s
+    connect_tls: float = 5.0  # Go's HTTP client: 10 s
+    connect_upgrade: float = 5.0  # gorilla/websocket's default dialer: 45 s, unused by SST
+    connect_ack: float = 5.0  # Stelvio's listener 10 s, Amplify 15 s, SST none
+    subscribe_ack: float = 3.0  # SST: 3 s, after which it goes on deaf
+    publish_answer: float = 5.0  # one publish to its publish_success; Go's HTTP client has none
+    publish_total: float = 8.0  # all packets of one message, repeats included
+    publish_attempts: int = 3  # a count: tries of one packet; SST repeats without end or pause
+    dev_first: float = 16.0  # until the developer's first word: SST 16 s, Stelvio 16 s
+    dev_total: float = 900.0  # from that word to the answer: SST 15 min, the longest function
+    chunk_gap: float = (
+        30.0  # between two packets of one answer: Stelvio drops its buffer after 30 s
+    )
+    answer_reserve: float = 0.5  # kept from every wait for the answer itself
+    answer_post: float = 5.0  # an answer to the Runtime API; its request for an event has no limit
+    reconnect_first: float = 0.2  # before a refused packet is sent again, doubled each time
+    reconnect_max: float = 1.6  # the longest such pause; SST reconnects every 5 s
+    warm_max_age: float = (
+        240.0  # a kept channel: Stelvio 240 s; NAT gateways cut idle ones at 350 s
+    )
+    deployed_init: float = (
+        10.0  # the container's own code until it asks for an event: Lambda's 10 s
+    )
+    link_close: float = 0.3  # the WebSocket's farewell when the environment ends
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A wait that is about to begin.
+
+    Attributes:
+        name: the budget's name, ``connect.tcp``.
+        seconds: what it may last.
+        is_clipped: the invocation's deadline allows less than the budget does.
+    """
+
+    name: str
+    seconds: float
+    is_clipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """The budgets as one invocation may use them.
+
+    Attributes:
+        budgets: seconds by name.
+        deadline: monotonic seconds at which Lambda ends the invocation.
+    """
+
+    budgets: Budgets
+    deadline: float = math.inf
+
+    def wait(self, name: str, *, now: float, since: float | None = None) -> Wait:
+        """What is left of a budget that began ``since`` (now, if not given), never below zero."""
+        full = float(getattr(self.budgets, name.replace(".", "_")))
+        if since is not None:
+            full -= now - since
+        left = self.deadline - self.budgets.answer_reserve - now
+        return Wait(name, max(0.0, min(full, left)), is_clipped=left < full)
+
+    def left(self, *, now: float) -> float:
+        """Seconds that a fallback may still use: four fifths of the reserve are its own."""
+        return max(0.0, self.deadline - self.budgets.answer_reserve / 5 - now)
+
+
+def budgets_from_environment(environment: Mapping[str, str]) -> Budgets:
+    """The defaults with every ``NATLESS_BUDGET_…`` of the environment in their place.
+
+    Raises:
+        ConfigError: a name that is no budget, or a value that is no positive number.
+    """
+    known = {PREFIX + each.name.upper(): each for each in fields(Budgets)}
+    wanted: dict[str, float | int] = {}
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX):
+            continue
+        if variable not in known:
+            raise ConfigError(f"{variable} is not a budget; there are {', '.join(sorted(known))}")
+        wanted[known[variable].name] = _parse_number(
+            variable, text, is_count=known[variable].type == "int"
+        )
+    return Budgets(**wanted)  # type: ignore[arg-type]  # counts and seconds were told apart
+
+
+def _parse_number(variable: str, text: str, *, is_count: bool) -> float | int:
+    try:
+        number = int(text) if is_count else float(text)
+    except ValueError:
+        number = math.nan
+    if not (0 < number < math.inf) and not (number == 0 and not is_count):
+        kind = "a count from 1" if is_count else "a number of seconds"
+        raise ConfigError(f"{variable} is {text!r}, not {kind}")
+    return number
