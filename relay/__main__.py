@@ -1,0 +1,108 @@
+"""``python -m relay``: the relay as a process.
+
+Exit codes: 0 after SIGTERM or Ctrl-C, 2 for a wrong flag, configuration or certificate, 3 when an
+address cannot be used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from relay.announcement import describe_ready, render_json, render_text
+from relay.clock import SystemClock
+from relay.command import Command
+from relay.errors import CannotListen, RelayError
+from relay.journal import Journal, LineJournal, NoJournal
+from relay.service import Relay
+
+
+def main() -> int:
+    """Runs until a signal ends it; returns the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="relay: %(levelname)s: %(message)s")
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)  # it warns about any offer
+    command = Command.parse(sys.argv[1:])
+    try:
+        _raise_open_files()
+        with _open_journal(command.flags.journal) as journal:
+            asyncio.run(_serve(command, journal))
+    except RelayError as error:
+        _complain(error)
+        return error.exit_code
+    except KeyboardInterrupt:  # before the handlers were in place
+        return 0
+    return 0
+
+
+async def _serve(command: Command, journal: Journal) -> None:
+    loop = asyncio.get_running_loop()
+    is_over = asyncio.Event()
+    async with Relay(command.make_config(), journal=journal) as relay:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, is_over.set)
+        loop.add_signal_handler(signal.SIGHUP, _reload, command, relay, journal)
+        ready = describe_ready(relay, ca=command.flags.ca)
+        verify = relay.config.apis[0].verify
+        text = render_json(ready) if command.flags.json else render_text(ready, verify=verify)
+        with suppress(BrokenPipeError):  # whoever started us need not listen
+            print(text, flush=True)
+        journal.record(
+            "relay.ready", label=ready["label"], namespaces=ready["namespaces"], pid=ready["pid"]
+        )
+        await is_over.wait()
+
+
+def _reload(command: Command, relay: Relay, journal: Journal) -> None:
+    try:
+        relay.reload(command.make_config())
+    except RelayError as error:  # what is running goes on as it was
+        _complain(error)
+        journal.record("relay.reload.failed", message=str(error))
+    else:
+        journal.record("relay.reload.complete")
+
+
+def _complain(error: RelayError) -> None:
+    print(f"relay: {error}", file=sys.stderr)
+    if error.hint:
+        print(f"       {error.hint}", file=sys.stderr)
+
+
+@contextmanager
+def _open_journal(place: str | None) -> Iterator[Journal]:
+    if place is None:
+        yield NoJournal()
+        return
+    if place == "-":
+        stream = sys.stdout
+    else:
+        try:
+            stream = open(place, "a", encoding="utf-8")  # noqa: SIM115, PTH123  closed below
+        except OSError as error:
+            raise CannotListen(
+                f"the journal {place} cannot be written: {error.strerror}",
+                hint="choose a file in a directory that is writable",
+            ) from error
+    journal = LineJournal(stream, now=SystemClock.now)
+    try:
+        yield journal
+    finally:
+        journal.close()
+        if stream is not sys.stdout:
+            stream.close()
+
+
+def _raise_open_files() -> None:
+    """Takes as many file descriptors as the system lets us: each connection needs one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

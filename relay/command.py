@@ -1,0 +1,134 @@
+"""From the command line to a configuration: flags over ``relay.toml`` over defaults."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from relay.auth.api_key import ApiKey
+from relay.config import (
+    LABEL_ALPHABET,
+    LABEL_LENGTH,
+    ApiConfig,
+    IamCredential,
+    Listen,
+    NamespaceConfig,
+    RelayConfig,
+)
+from relay.config_file import ConfigFile, load_config_file
+from relay.errors import ConfigInvalid
+
+DEFAULT_NAMESPACE = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What is made up where nobody gave it: once per process, so that a reload keeps it."""
+
+    label: str = field(default_factory=lambda: _random_text(LABEL_LENGTH))
+    api_key: str = field(default_factory=lambda: "da2-" + _random_text(LABEL_LENGTH), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What the command line says.
+
+    Attributes:
+        flags: as parsed.
+        generated: what is made up where nobody gave it.
+    """
+
+    flags: argparse.Namespace
+    generated: Generated = field(default_factory=Generated)
+
+    @classmethod
+    def parse(cls, argv: Sequence[str]) -> Command:
+        """Reads the command line; ends the process with usage and exit code 2 when it is wrong."""
+        return cls(_make_parser().parse_args(argv))
+
+    def make_config(self) -> RelayConfig:
+        """The configuration; reads the file anew each time.
+
+        Raises:
+            ConfigInvalid: a flag or the file is wrong.
+        """
+        flags = self.flags
+        said = _NOTHING if flags.config is None else load_config_file(flags.config)
+        listen = _given(flags, "host", "port", "plain_port", "certificate", "key")
+        if flags.listen_fd:
+            listen["fds"] = tuple(flags.listen_fd)
+        first, *others = said.apis or ({},)
+        return RelayConfig(
+            listen=Listen(**{**said.listen, **listen}),
+            apis=(
+                self._complete(first),
+                *(ApiConfig(**{"label": _random_text(LABEL_LENGTH), **api}) for api in others),
+            ),
+            **{**said.others, **_given(flags, "time_scale")},
+        )
+
+    def _complete(self, said: Mapping[str, Any]) -> ApiConfig:
+        """The first API, which the flags speak about."""
+        flags = self.flags
+        api = {"label": self.generated.label, **said, **_given(flags, "label", "region", "verify")}
+        if flags.namespace:
+            api["namespaces"] = tuple(NamespaceConfig(name=name) for name in flags.namespace)
+        if flags.api_key:
+            api["api_keys"] = tuple(map(ApiKey, flags.api_key))
+        if flags.iam:
+            api["iam"] = tuple(map(_parse_iam, flags.iam))
+        api.setdefault("namespaces", (NamespaceConfig(name=DEFAULT_NAMESPACE),))
+        if not flags.iam and "iam" not in said:
+            api.setdefault("api_keys", (ApiKey(self.generated.api_key),))
+        return ApiConfig(**api)
+
+
+_NOTHING = ConfigFile(listen={}, apis=(), others={})
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m relay",
+        description="An AWS AppSync Events API on this machine.",
+        epilog="SIGTERM drains, SIGHUP reads the configuration and the certificate again.",
+    )
+    add = parser.add_argument
+    add("--config", type=Path, metavar="FILE", help="relay.toml, for everything; flags win")
+    add("--host", help="address to listen on (127.0.0.1)")
+    add("--port", type=int, help="TLS port, 0 for a free one (0)")
+    add("--plain-port", type=int, help="also listen for http and ws, 0 for a free port")
+    add("--listen-fd", type=int, action="append", metavar="N", help="inherited TLS socket")
+    add("--certificate", type=Path, metavar="PEM", help="the server's certificate and chain")
+    add("--key", type=Path, metavar="PEM", help="its private key")
+    add("--ca", type=Path, metavar="PEM", help="what clients must trust; only told in the output")
+    add("--namespace", action="append", metavar="NAME", help="channel namespace (default)")
+    add("--api-key", action="append", metavar="KEY", help="key that opens the API (a random one)")
+    add("--iam", action="append", metavar="ID:SECRET", help="access key that may sign requests")
+    add("--verify", choices=("strict", "parse-only", "off"), help="how signatures are checked")
+    add("--label", help="26 letters or digits that the API's host names begin with")
+    add("--region", help="region in the API's host names (us-east-1)")
+    add("--time-scale", type=float, metavar="X", help="multiplies every duration of the protocol")
+    add("--journal", metavar="FILE", help="facts as JSON lines; - for standard output")
+    add("--json", action="store_true", help="say where it listens as one line of JSON")
+    return parser
+
+
+def _given(flags: argparse.Namespace, *names: str) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(flags, name)) is not None}
+
+
+def _parse_iam(text: str) -> IamCredential:
+    access_key_id, colon, secret = text.partition(":")
+    if not (access_key_id and colon and secret):
+        raise ConfigInvalid(
+            "--iam needs an access key id and a secret", hint="write ACCESS_KEY_ID:SECRET"
+        )
+    return IamCredential(access_key_id=access_key_id, secret_access_key=secret)
+
+
+def _random_text(length: int) -> str:
+    return "".join(secrets.choice(LABEL_ALPHABET) for _ in range(length))

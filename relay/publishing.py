@@ -1,0 +1,160 @@
+"""What a publish is checked for, whichever door it came through.
+
+The order is AWS's: channel and namespace, authorization, number of events, each event, broadcast.
+A publisher's event text is looked at but never decoded into objects or written anew, so it reaches
+every subscriber byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from event_protocol.channels import Channel, ChannelPattern
+from event_protocol.errors import ChannelError, RemoteProtocolError
+from event_protocol.limits import Limits
+from relay.errors import Refusal
+from relay.namespaces import Api, ChannelNamespace
+
+TOO_LARGE_CODE = "EventTooLargeException"
+TOO_LARGE_MESSAGE = "Transformed event is larger than 240KB"  # observed with auvred's e2e tests
+
+NewIdentifier = Callable[[], str]
+
+_decode_text = msgspec.json.Decoder(str).decode
+_check_json = msgspec.json.Decoder(msgspec.Raw).decode  # reads everything, builds nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The events of one publish after all checks.
+
+    Attributes:
+        tails: of the events that are broadcast: what follows the subscription id in their frames.
+        size: bytes of all tails together.
+        too_large: positions of the events that are not.
+    """
+
+    tails: list[bytes]
+    size: int
+    too_large: tuple[int, ...] = ()
+
+
+def find_target(api: Api, channel: str) -> tuple[Channel, ChannelNamespace]:
+    """The channel that a publisher wrote, and its namespace.
+
+    Raises:
+        Refusal: no channel is written so (a wildcard is none), or nobody created the namespace:
+            that one reads as an authorization error without a message (observed with Android).
+    """
+    try:
+        parsed = api.parse_channel(channel)
+    except ChannelError as error:
+        raise Refusal("BadRequestException", explain(error)) from error
+    namespace = api.namespace(parsed.namespace)
+    if namespace is None:
+        raise Refusal("UnauthorizedException", status=401)
+    return parsed, namespace
+
+
+def parse_pattern(text: str) -> ChannelPattern:
+    """What a subscription asks for.
+
+    Raises:
+        Refusal: no pattern is written so; a bare ``*`` names no namespace and is none.
+    """
+    try:
+        return ChannelPattern.parse(text)
+    except ChannelError as error:
+        raise Refusal("BadRequestException", explain(error)) from error
+
+
+def accept_events(events: Sequence[msgspec.Raw], limits: Limits) -> Accepted:
+    """Checks each event and makes it ready for the wire.
+
+    Args:
+        events: JSON strings as they stand in the request, quotes included; at least one.
+        limits: what is allowed.
+
+    Raises:
+        Refusal: an event is not a string, or its text is not JSON.
+    """
+    tails: list[bytes] = []
+    size = 0
+    too_large: list[int] = []
+    for index, raw in enumerate(events):
+        try:
+            text = _decode_text(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise Refusal("BadRequestException", "Each event must be a JSON string.") from None
+        tail = b"".join((raw, b"}"))
+        if len(tail) > limits.event_bytes and len(text.encode()) > limits.event_bytes:
+            too_large.append(index)
+            continue
+        try:
+            _check_json(text)
+        except (msgspec.MsgspecError, RecursionError):
+            if not _is_json_after_all(text):
+                message = f"The event at index {index} is not valid JSON."
+                raise Refusal("BadRequestException", message) from None
+        tails.append(tail)
+        size += len(tail)
+    return Accepted(tails, size, tuple(too_large))
+
+
+def encode_outcome(
+    count: int, too_large: Sequence[int], new_identifier: NewIdentifier
+) -> tuple[str, str]:
+    """The lists ``successful`` and ``failed`` as JSON text, for either transport."""
+    if not too_large:
+        accepted = ",".join(
+            f'{{"identifier":"{new_identifier()}","index":{index}}}' for index in range(count)
+        )
+        return f"[{accepted}]", "[]"
+    return (
+        _dump(
+            [
+                {"identifier": new_identifier(), "index": index}
+                for index in range(count)
+                if index not in too_large
+            ]
+        ),
+        _dump(
+            [
+                {
+                    "identifier": new_identifier(),
+                    "index": index,
+                    "code": TOO_LARGE_CODE,
+                    "message": TOO_LARGE_MESSAGE,
+                }
+                for index in too_large
+            ]
+        ),
+    )
+
+
+def _is_json_after_all(text: str) -> bool:
+    """Whether JavaScript would take it: half a surrogate pair may be written as an escape."""
+    if "\\u" not in text:
+        return False
+    try:
+        json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _refuse_constant(_: str) -> None:
+    raise ValueError
+
+
+def explain(error: RemoteProtocolError) -> str:
+    """What a client reads about something it wrote; AWS's own sentences stay as they are."""
+    text = str(error)
+    return text if text[:1].isupper() else f"{text[:1].upper()}{text[1:]}."
+
+
+_dump = json.JSONEncoder(separators=(",", ":")).encode

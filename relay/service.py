@@ -1,0 +1,310 @@
+"""The relay, put together: opens its doors, answers at them, and closes them in order.
+
+::
+
+    TLS port, plain port, inherited sockets
+        └── Front ──> Relay._answer ── which API? which door?
+                            ├── /event            HttpPublish
+                            ├── /event/realtime   Realtime
+                            ├── /_natless/…       Admin
+                            └── added doors       control plane, GraphQL
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable
+from random import Random
+from types import TracebackType
+from typing import Protocol, Self
+
+from aiohttp import WSCloseCode, web
+
+from relay.admin import PREFIX as ADMIN_PREFIX
+from relay.admin import Admin
+from relay.auth.configured import make_authorizers
+from relay.clock import Clock, SystemClock
+from relay.config import RelayConfig
+from relay.errands import Errands
+from relay.front import Front, Visit
+from relay.http_publish import HttpPublish
+from relay.http_replies import answer_unknown, refuse
+from relay.hub import Hub
+from relay.identifiers import Identifiers
+from relay.journal import Journal, NoJournal
+from relay.keepalive import KeepAliveWheel
+from relay.listening import inherit_socket, load_certificate, make_tls, open_socket
+from relay.namespaces import Api, Registry
+from relay.realtime import Connection, Realtime
+
+log = logging.getLogger(__name__)
+
+PUBLISH_PATH = "/event"
+REALTIME_PATH = "/event/realtime"
+API_PREFIX = "/_natless/apis/"  # then a label or an API id, then the path as on AWS
+
+
+class Door(Protocol):
+    """Answers requests under some path, for one API."""
+
+    def __call__(
+        self, request: web.BaseRequest, *, api: Api, visit: Visit
+    ) -> Awaitable[web.StreamResponse]:
+        """Answers one request."""
+
+
+class Relay:
+    """An AppSync Events API on this machine; ready inside its ``async with`` block.
+
+    Args:
+        config: all that it is told.
+        journal: takes its facts.
+        clock: whose time counts; moved by hand in tests.
+        rng: makes identifiers.
+
+    Attributes:
+        registry: its APIs; the control plane adds and removes some.
+        hub: sends its frames.
+        connections: its open WebSockets.
+        port: of TLS, None when there is none.
+        plain_port: of http and ws, None when there is none.
+    """
+
+    def __init__(
+        self,
+        config: RelayConfig,
+        *,
+        journal: Journal | None = None,
+        clock: Clock | None = None,
+        rng: Random | None = None,
+    ) -> None:
+        self.config = config
+        self.clock = clock or SystemClock()
+        self.journal = journal or NoJournal()
+        self.registry = Registry(
+            config.apis, authorizers=lambda api: make_authorizers(api, wall=self.clock.wall)
+        )
+        self.connections: dict[Connection, None] = {}
+        self.port: int | None = None
+        self.plain_port: int | None = None
+        self._new_identifier = Identifiers(rng or Random())
+        self._doors: dict[str, Door] = {}
+        self._servers: list[asyncio.Server] = []
+        self._tls: ssl.SSLContext | None = None
+        self._errands = Errands()
+
+    async def __aenter__(self) -> Self:
+        """Listens.
+
+        Raises:
+            CannotListen: a port is in use, or an address is not this machine's.
+            CertificateUnusable: the certificate or its key cannot be used.
+            ConfigInvalid: an inherited descriptor is not a listening socket.
+        """
+        config = self.config
+        loop = asyncio.get_running_loop()
+        self._front = Front(
+            self._answer,
+            journal=self.journal,
+            now=self.clock.now,
+            request_bytes=config.limits.request_bytes,
+            idle=config.budgets.idle,
+        )
+        self.hub = Hub(loop.call_soon, unsent_bytes=config.unsent_bytes)
+        self._make_doors()
+        try:
+            await self._listen()
+        except BaseException:
+            self._stop_listening()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Drains."""
+        await self.drain()
+
+    def add_door(self, prefix: str, door: Door) -> None:
+        """Lets ``door`` answer every path that is ``prefix`` or goes on from it with a slash."""
+        self._doors[prefix] = door
+
+    def reload(self, config: RelayConfig) -> None:
+        """Takes another configuration for all that comes from now on.
+
+        Open connections stay, with the durations and limits they were opened with, unless their
+        API is gone. Addresses and ports stay as they are; the certificate is read anew.
+
+        Raises:
+            CertificateUnusable: nothing was changed.
+        """
+        listen = config.listen
+        if self._tls is not None and listen.certificate and listen.key:
+            load_certificate(self._tls, listen.certificate, listen.key)
+        self.config = config
+        wanted = {api.api_id for api in config.apis}
+        for api in config.apis:
+            self.registry.put(api)
+        for api_id in [api.config.api_id for api in self.registry]:
+            if api_id not in wanted:
+                self.remove_api(api_id)
+        self.hub.unsent_bytes = config.unsent_bytes
+        self._front.request_bytes = config.limits.request_bytes
+        self._make_doors()
+
+    def remove_api(self, api_id: str) -> None:
+        """Forgets an API and closes its connections."""
+        api = self.registry.remove(api_id)
+        for connection in [one for one in self.connections if one.api is api]:
+            self._errands.start(connection.close(WSCloseCode.GOING_AWAY, reason="api removed"))
+
+    async def drain(self) -> None:
+        """Stops accepting, sends what is queued, says goodbye with 1001, within the drain budget.
+
+        Harmless the second time.
+        """
+        if not self._servers:
+            return
+        started = self.clock.now()
+        self._stop_listening()
+        self.hub.flush()
+        connections = tuple(self.connections)
+        deadline = asyncio.get_running_loop().time() + self.config.budgets.drain
+        goodbyes = [
+            asyncio.create_task(one.close(WSCloseCode.GOING_AWAY, reason="drain"))
+            for one in connections
+        ]
+        if goodbyes:
+            _, late = await asyncio.wait(goodbyes, timeout=self.config.budgets.drain)
+            for connection, goodbye in zip(connections, goodbyes, strict=True):
+                if goodbye in late:
+                    connection.abort("drain")
+                    goodbye.cancel()
+            await asyncio.gather(*goodbyes, return_exceptions=True)
+            aborted = len(late)
+        else:
+            aborted = 0
+        self._front.pre_shutdown()
+        rest = max(0.1, deadline - asyncio.get_running_loop().time())
+        await self._front.shutdown(rest)
+        await self._errands.close()
+        self.journal.record(
+            "relay.drained",
+            connections=len(connections),
+            aborted=aborted,
+            seconds=round(self.clock.now() - started, 6),
+        )
+
+    def _make_doors(self) -> None:
+        """The doors as the configuration wants them; open connections keep the old ones."""
+        limits, budgets = self.config.scaled_limits, self.config.budgets
+        self._publish = HttpPublish(
+            hub=self.hub,
+            clock=self.clock,
+            limits=limits,
+            budgets=budgets,
+            new_identifier=self._new_identifier,
+        )
+        self._realtime = Realtime(
+            hub=self.hub,
+            clock=self.clock,
+            wheel=KeepAliveWheel(
+                self.clock, interval=limits.keep_alive, life=limits.connection_life
+            ),
+            journal=self.journal,
+            front=self._front,
+            limits=limits,
+            budgets=budgets,
+            new_identifier=self._new_identifier,
+            start=self._errands.start,
+            connections=self.connections,
+        )
+        self._admin = Admin(
+            clock=self.clock,
+            started=self.clock.now(),
+            registry=self.registry,
+            connections=self.connections,
+            new_identifier=self._new_identifier,
+        )
+
+    async def _listen(self) -> None:
+        listen = self.config.listen
+        encrypted: list[socket.socket] = []
+        if listen.certificate is not None and listen.key is not None:
+            self._tls = make_tls(listen.certificate, listen.key)
+        if listen.port is not None:
+            encrypted.append(open_socket(listen.host, listen.port))
+            self.port = encrypted[0].getsockname()[1]
+        try:
+            encrypted += [inherit_socket(fd) for fd in listen.fds]
+            if listen.plain_port is not None:
+                plain = open_socket(listen.host, listen.plain_port)
+                self.plain_port = plain.getsockname()[1]
+                await self._serve(plain, tls=None)
+        except BaseException:
+            for sock in encrypted:
+                sock.close()
+            raise
+        for sock in encrypted:
+            await self._serve(sock, tls=self._tls)
+
+    async def _serve(self, sock: socket.socket, *, tls: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        sock.setblocking(False)
+        self._servers.append(await loop.create_server(self._front, sock=sock, ssl=tls))
+
+    def _stop_listening(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        visit = self._front.visit_of(request)
+        try:
+            return await self._route(request, visit)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:  # a defect of ours: the client gets AWS's answer, we get the traceback
+            log.exception("a request failed")
+            return refuse(
+                "InternalFailureException", None, request_id=self._new_identifier(), status=500
+            )
+
+    async def _route(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
+        path = request.path
+        api, path = self._find_api(request, path)
+        if visit.transport is None and path != REALTIME_PATH:
+            self._front.open(visit, "http", api="" if api is None else api.config.api_id)
+        if path.startswith(ADMIN_PREFIX):
+            return self._admin(request, visit=visit)
+        door = self._find_door(request, path)
+        if api is None or door is None:
+            return answer_unknown(request_id=self._new_identifier())
+        return await door(request, api=api, visit=visit)
+
+    def _find_api(self, request: web.BaseRequest, path: str) -> tuple[Api | None, str]:
+        """The API that a request is for, and the path as it would be on AWS."""
+        if not path.startswith(API_PREFIX):
+            return self.registry.find(request.host), path
+        name, slash, rest = path.removeprefix(API_PREFIX).partition("/")
+        return self.registry.get(name), slash + rest
+
+    def _find_door(self, request: web.BaseRequest, path: str) -> Door | None:
+        if path == PUBLISH_PATH:
+            return self._publish
+        if path == REALTIME_PATH:
+            return self._realtime if _is_upgrade(request) else None
+        for prefix, door in self._doors.items():
+            if path == prefix or path.startswith(prefix + "/"):
+                return door
+        return None
+
+
+def _is_upgrade(request: web.BaseRequest) -> bool:
+    return request.headers.get("Upgrade", "").strip().lower() == "websocket"
