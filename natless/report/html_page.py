@@ -1,0 +1,204 @@
+"""The report as one HTML file: no script, no network, no font or image from anywhere.
+
+The page forbids itself everything but its own style sheet: the policy in its head names the hash of
+that one ``<style>`` block, so that not even a style attribute would be applied. All text goes
+through Jinja's escaping.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from event_protocol.phases import InvocationRecord, Strategy
+from natless.explain.verdict import Certainty
+from natless.measure.compare import compare
+from natless.measure.durations import humanize
+from natless.report.calls import CallBar, draw_calls
+from natless.report.diagram import Diagram, describe_diagram, draw_diagrams
+from natless.report.document import RunDocument, TopologyRun
+from natless.report.waterfall import Waterfall, draw_waterfall
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_SHOWN_INVOCATIONS = 200  # of each topology among the raw facts; report.json has them all
+
+_CERTAINTY = {
+    Certainty.PROVEN: "proven by the facts of this network",
+    Certainty.LIKELY: "the usual cause of this picture",
+    Certainty.ALIKE: "several causes look like this from inside the function",
+    Certainty.OPEN: "no known cause fits",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyView:
+    """What the page shows of one topology, beside the run itself.
+
+    Attributes:
+        run: the topology.
+        p50_width: percent of the longest p99 of the page.
+        p99_at: percent of it.
+        factor: how many times the fastest topology's p50.
+        diagrams: the wide and the upright drawing.
+        diagram_text: the drawing in words.
+        waterfalls: one or two calls.
+        calls: every call as a bar.
+        certainty: how far the evidence reaches, in words.
+        facts: the invocations as JSON, one a line.
+    """
+
+    run: TopologyRun
+    p50_width: float
+    p99_at: float
+    factor: float | None
+    diagrams: tuple[Diagram, Diagram]
+    diagram_text: str
+    waterfalls: tuple[Waterfall, ...]
+    calls: tuple[CallBar, ...]
+    certainty: str
+    facts: tuple[str, ...]
+
+
+def render_html(document: RunDocument) -> str:
+    """The whole page as text, to be written as UTF-8."""
+    style = _read_style()
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            document=document,
+            views=_view_topologies(document.topologies),
+            headline=_headline(document.topologies),
+            lead=_lead(document.topologies),
+            style=Markup(style),  # our own file; the hash is of exactly this
+            style_hash=_hash(style),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["humanize"] = humanize
+    return environment
+
+
+@cache
+def _read_style() -> str:
+    return "\n" + (_TEMPLATES / "report.css").read_text(encoding="utf-8")
+
+
+def _hash(style: str) -> str:
+    digest = hashlib.sha256(style.encode()).digest()
+    return "sha256-" + base64.b64encode(digest).decode()
+
+
+def _headline(topologies: tuple[TopologyRun, ...]) -> str:
+    total, working = len(topologies), sum(topology.verdict.works for topology in topologies)
+    if total == 1:
+        name = topologies[0].name
+        return f"On {name} the function {'reaches' if working else 'does not reach'} your machine"
+    if working == total:
+        return f"The function reaches your machine on all {total} networks"
+    if working == 0:
+        return f"The function reaches your machine on none of {total} networks"
+    return f"The function reaches your machine on {working} of {total} networks"
+
+
+def _lead(topologies: tuple[TopologyRun, ...]) -> str:
+    """The most striking number: how much longer the slowest network makes a caller wait."""
+    comparison = compare({topology.name: topology.latency for topology in topologies})
+    if comparison is None:
+        return ""
+    slowest = max(topologies, key=lambda topology: topology.latency.p50)
+    base = next(topology for topology in topologies if topology.name == comparison.baseline)
+    factor = comparison.factors[slowest.name]
+    if factor < 2:
+        return "All networks answer about equally fast."
+    return (
+        f"On {slowest.name} a caller waits {humanize(slowest.latency.p50)} instead of "
+        f"{humanize(base.latency.p50)}: {factor:.0f} times as long as on {base.name}."
+    )
+
+
+def _view_topologies(topologies: tuple[TopologyRun, ...]) -> list[TopologyView]:
+    longest = max((topology.latency.p99 for topology in topologies), default=0.0) or 1.0
+    comparison = compare({topology.name: topology.latency for topology in topologies})
+    return [
+        TopologyView(
+            run=topology,
+            p50_width=round(topology.latency.p50 / longest * 100, 3),
+            p99_at=round(topology.latency.p99 / longest * 100, 3),
+            factor=comparison.factors.get(topology.name) if comparison else None,
+            diagrams=draw_diagrams(topology),
+            diagram_text=describe_diagram(topology),
+            waterfalls=tuple(_choose_waterfalls(topology)),
+            calls=draw_calls(topology.invocations),
+            certainty=_CERTAINTY[topology.verdict.certainty],
+            facts=tuple(_facts(topology.invocations)),
+        )
+        for topology in topologies
+    ]
+
+
+def _choose_waterfalls(topology: TopologyRun) -> Iterable[Waterfall]:
+    """The first cold call shows every phase; where the channel is kept, a warm one shows the rest.
+
+    The warm one is the median, as the p50 in the table is.
+    """
+    cold = next((r for r in topology.invocations if r.cold), None)
+    warm = sorted((r for r in topology.invocations if not r.cold), key=_seconds)
+    if cold is not None:
+        yield draw_waterfall(cold, title="first call, cold")
+    if not warm:
+        return
+    typical = warm[(len(warm) - 1) // 2]
+    if cold is None:
+        yield draw_waterfall(typical, title="a typical call")
+    elif typical.strategy is Strategy.WORKER:
+        yield draw_waterfall(typical, title="a typical call, warm")
+
+
+def _seconds(record: InvocationRecord) -> float:
+    return record.finished - record.started
+
+
+def _facts(records: Iterable[InvocationRecord]) -> Iterable[str]:
+    for record in list(records)[:_SHOWN_INVOCATIONS]:
+        yield json.dumps(_plain(record), ensure_ascii=False)
+
+
+def _plain(record: InvocationRecord) -> dict[str, Any]:
+    """An invocation for reading: times from its start, in milliseconds, empty members left out."""
+    return {
+        "request_id": record.request_id,
+        "cold": record.cold,
+        "strategy": str(record.strategy),
+        "ms": round(_seconds(record) * 1000, 3),
+        **({"note": record.note} if record.note else {}),
+        "spans": [
+            {
+                "phase": str(span.phase),
+                "at_ms": round((span.started - record.started) * 1000, 3),
+                "ms": round(span.duration * 1000, 3),
+                "outcome": str(span.outcome),
+                **dict(span.detail),
+            }
+            for span in record.spans
+        ],
+    }
