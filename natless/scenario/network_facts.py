@@ -1,0 +1,51 @@
+"""What a topology of ours knows about itself, in the words in which causes ask for it."""
+
+from __future__ import annotations
+
+from natless.explain import Dropper, NetworkFacts
+from natless.report.document import ProbeRun
+from natless.vpc.judgement import ProbeResult
+from natless.vpc.model import ADDRESSES, Action, Direction, Topology, WayOut
+
+_SILENT = frozenset({Action.DROP})
+
+
+def describe_network(topology: Topology, *, syns_dropped: int | None = None) -> NetworkFacts:
+    """The network as somebody who built it knows it, for the evidence of a verdict."""
+    in_vpc = topology.way_out is not WayOut.LAMBDA_NETWORK
+    return NetworkFacts(
+        in_vpc=in_vpc,
+        has_way_out=topology.way_out in (WayOut.LAMBDA_NETWORK, WayOut.NAT_GATEWAY),
+        dropper=_find_dropper(topology),
+        syns_dropped=syns_dropped,
+        function_address=ADDRESSES.function.address,
+        resolver_address=ADDRESSES.resolver.address,
+        nat_address=ADDRESSES.nat_gateway if topology.way_out is WayOut.NAT_GATEWAY else "",
+        endpoint_address=ADDRESSES.endpoint.address if topology.endpoint else "",
+        channel_address=ADDRESSES.internet.address,
+        private_dns=topology.endpoint.private_dns if topology.endpoint else None,
+    )
+
+
+def _find_dropper(topology: Topology) -> Dropper | None:
+    """What throws packets away silently; the nearest to the function when there are several."""
+    if any(rule.action in _SILENT for rule in topology.stateful):
+        return Dropper.SECURITY_GROUP
+    for rule in topology.stateless:
+        if rule.action in _SILENT and rule.longer_than is not None:
+            return Dropper.FIREWALL
+        if rule.action in _SILENT:
+            return Dropper.ACL_OUT if rule.direction is Direction.OUT else Dropper.ACL_RETURN
+    if topology.way_out is WayOut.INTERNET_GATEWAY:
+        return Dropper.PUBLIC_SUBNET
+    return Dropper.ROUTE_TABLE if topology.way_out is WayOut.NONE else None
+
+
+def describe_probe(probe: ProbeResult, topology: Topology) -> ProbeRun:
+    """A probe's result, as a report shows it."""
+    return ProbeRun(
+        name=probe.name,
+        promised=topology.promise.text,
+        seen=probe.sentence,
+        kept=probe.is_ok,
+    )

@@ -1,0 +1,190 @@
+"""The same function on several networks, one after the other, each measured and explained."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from natless.errors import ComponentFailed
+from natless.journal import Fact, Journal
+from natless.lab import Lab, open_lab
+from natless.lambda_host.host import InvokeResult, LambdaHost
+from natless.measure.recorder import CallerResult, Recorder
+from natless.progress import Progress, Step
+from natless.report.document import (
+    Platform,
+    RelayFacts,
+    RunDocument,
+    TopologyRun,
+    describe_topology,
+)
+from natless.scenario.network_facts import describe_network, describe_probe
+from natless.settings import Settings
+from natless.vpc.model import Topology
+
+
+async def run_side_by_side(
+    settings: Settings,
+    topologies: Sequence[Topology],
+    *,
+    journal: Journal,
+    progress: Progress,
+    directory: Path,
+) -> RunDocument:
+    """Brings a lab up, runs every topology, and takes the lab down again.
+
+    Args:
+        settings: the function, how many invocations, the seed.
+        topologies: in the order in which they are shown.
+        journal: takes every fact of the run.
+        progress: is told what is being done.
+        directory: a folder for this run alone.
+
+    Raises:
+        NatlessError: a part did not come up, or a network does not fail as it promises.
+    """
+    started, wall = time.monotonic(), datetime.now(UTC).astimezone()
+    counts = _RelayCounts()
+    journal.listen(counts.take)
+    async with open_lab(settings, journal=journal, progress=progress, directory=directory) as lab:
+        runs = [await _run_topology(lab, topology, progress) for topology in topologies]
+        relay = lab.relay
+    return RunDocument(
+        natless=version("natless"),
+        seed=settings.demo.seed,
+        started=wall.isoformat(timespec="seconds"),
+        seconds=time.monotonic() - started,
+        network="netns",
+        topologies=tuple(runs),
+        platform=Platform.here(),
+        relay=RelayFacts(
+            realtime_host=relay.realtime_host,
+            http_host=relay.http_host,
+            region=settings.region,
+            address="198.51.100.10",
+            connections=counts.connections,
+            events=counts.events,
+        ),
+    )
+
+
+async def _run_topology(lab: Lab, topology: Topology, progress: Progress) -> TopologyRun:
+    demo = lab.settings.demo
+    lab.journal.record("scenario.topology.started", source="scenario", topology=topology.name)
+    with progress.step(f"{topology.name}: {topology.title}") as step:
+        began = time.monotonic()
+        step.say("probing what the network promises")
+        probes = await lab.show(topology)
+        ready_seconds = time.monotonic() - began
+        recorder = Recorder()
+        # Where calls wait for a budget, the waiting is shared; where they work, one call at a time
+        # through one execution environment is what a developer sees.
+        environments = (
+            1 if topology.promise.is_working else min(demo.environments, demo.invocations)
+        )
+        async with lab.function(environments=environments) as function:
+            function.on_record(recorder.add_record)
+            await _invoke_all(function, recorder, step=step, settings=lab.settings)
+            await function.settled()  # a record leaves as a log line, after the answer
+    run = describe_topology(
+        topology.name,
+        recorder,
+        title=topology.title,
+        purpose=topology.purpose,
+        promise=topology.promise,
+        network=describe_network(topology),
+        probes=[describe_probe(probe, topology) for probe in probes],
+        ready_seconds=ready_seconds,
+    )
+    lab.journal.record(
+        "scenario.topology.complete",
+        source="scenario",
+        topology=topology.name,
+        kept=run.kept,
+        seen=run.seen,
+    )
+    return run
+
+
+async def _invoke_all(
+    function: LambdaHost, recorder: Recorder, *, step: Step, settings: Settings
+) -> None:
+    """Invokes with seeded events, as many at once as there are execution environments."""
+    events = _make_events(settings.demo.invocations, seed=settings.demo.seed)
+    total, done = settings.demo.invocations, 0
+    waiting = iter(list(enumerate(events)))
+
+    async def call_in_turn() -> None:
+        nonlocal done
+        for _number, event in waiting:
+            result = await function.invoke(event)
+            recorder.add_result(_judge(result))
+            done += 1
+            step.say(f"{done} of {total} invocations answered")
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(function.concurrency):
+            group.create_task(call_in_turn())
+
+
+def _make_events(count: int, *, seed: int) -> Iterator[bytes]:
+    """Events in the form of a function URL's (payload format 2.0), the same for the same seed."""
+    rng = random.Random(seed)
+    for number in range(count):
+        yield json.dumps(
+            {
+                "version": "2.0",
+                "routeKey": "$default",
+                "rawPath": f"/orders/{rng.randrange(1000)}",
+                "rawQueryString": "",
+                "headers": {"accept": "application/json", "host": "function.example"},
+                "requestContext": {
+                    "http": {
+                        "method": "GET",
+                        "path": "/orders",
+                        "protocol": "HTTP/1.1",
+                        "sourceIp": "127.0.0.1",
+                        "userAgent": "natless",
+                    },
+                    "requestId": f"{rng.getrandbits(64):016x}",
+                    "stage": "$default",
+                },
+                "isBase64Encoded": False,
+                "number": number,
+            }
+        ).encode()
+
+
+def _judge(result: InvokeResult) -> CallerResult:
+    if result.status != 200:
+        raise ComponentFailed(
+            f"an invocation was refused with status {result.status}: {result.payload[:200]!r}",
+            hint="this is a fault of natless; please report it with journal.jsonl",
+        )
+    return CallerResult.from_reply(
+        result.request_id,
+        result.payload,
+        function_error=result.function_error,
+        started=result.started,
+        finished=result.finished,
+    )
+
+
+class _RelayCounts:
+    """Counts what the relay says of its connections."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.events = 0
+
+    def take(self, fact: Fact) -> None:
+        if fact.kind == "relay.connection.opened" and fact.data.get("transport") == "realtime":
+            self.connections += 1
+        elif fact.kind == "relay.connection.closed":
+            self.events += int(fact.data.get("delivered", 0))
