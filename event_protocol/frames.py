@@ -176,7 +176,7 @@ class Publish:
         if not self.events:
             raise LocalProtocolError("events must hold at least one event")
         for event in self.events:
-            _check_text("events", event)
+            _check_text("each event", event)
         _check_authorization(self.authorization)
 
 
@@ -320,14 +320,14 @@ def _check_text(name: str, value: object) -> None:
     if not value.isascii():  # constant time; only other text can hold half a surrogate pair
         try:
             value.encode()
-        except UnicodeEncodeError as error:
-            raise LocalProtocolError(f"{name} holds an unpaired surrogate") from error
+        except UnicodeEncodeError:  # not chained: it would carry the text, perhaps a credential
+            raise LocalProtocolError(f"{name} holds an unpaired surrogate") from None
 
 
 def _check_authorization(authorization: Mapping[str, str]) -> None:
     for name, value in authorization.items():
-        _check_text("authorization", name)
-        _check_text("authorization", value)
+        _check_text("a name in authorization", name)
+        _check_text("a value in authorization", value)
 
 
 def _check_errors(errors: Errors) -> None:

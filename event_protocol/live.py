@@ -22,7 +22,9 @@ from event_protocol.bodies import (
     encode_init,
     encode_next,
 )
-from event_protocol.channels import Channel
+from event_protocol.channels import is_segment
+from event_protocol.errors import ChannelError
+from event_protocol.limits import SEGMENT_LENGTH
 from event_protocol.packets import (
     CHUNK_BYTES,
     MessageCode,
@@ -60,7 +62,7 @@ def dev_channel(app: str, stage: str, namespace: str = "sst") -> str:
     Raises:
         ChannelError: a name cannot be a segment of a channel.
     """
-    return Channel(f"/{namespace}/{app}/{stage}/in").path
+    return _join(namespace, app, stage)
 
 
 def worker_channel(app: str, stage: str, worker: str, namespace: str = "sst") -> str:
@@ -69,4 +71,14 @@ def worker_channel(app: str, stage: str, worker: str, namespace: str = "sst") ->
     Raises:
         ChannelError: a name cannot be a segment of a channel.
     """
-    return Channel(f"/{namespace}/{app}/{stage}/{worker}/in").path
+    return _join(namespace, app, stage, worker)
+
+
+def _join(*names: str) -> str:
+    for name in names:
+        if not is_segment(name):
+            raise ChannelError(
+                "namespace, app, stage and worker must each be one segment of a channel: 1 to"
+                f" {SEGMENT_LENGTH} letters, digits or dashes"
+            )
+    return "/" + "/".join((*names, "in"))
