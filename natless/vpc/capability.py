@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import errno
 import functools
-import ipaddress
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,10 @@ from natless.errors import EnvironmentLacks
 from natless.vpc import wire
 from natless.vpc.launch import python_environment, python_program
 from natless.vpc.model import ADDRESSES
+from natless.vpc.routes import find_overlap
 
 CHECK_BUDGET = 15.0
 """Seconds for building a network once, to see whether it can be done."""
-
-_DEFAULT_LIKE_LENGTH = 7
-"""Routes with a shorter prefix mean "everything": a VPN often splits the default route in two."""
 
 _DOCKER = "or use --network docker."
 _TOGGLES = (
@@ -175,34 +172,6 @@ def can_use_namespaces() -> str | None:
     """None when this machine can hold a lab, else the reason and the next step in one text."""
     cause = find_cause()
     return None if cause is None else str(cause)
-
-
-def parse_routes(text: str) -> Iterator[tuple[str, ipaddress.IPv4Network]]:
-    """The interface and the network of each route in the text of ``/proc/net/route``."""
-    for line in text.splitlines()[1:]:
-        interface, destination, _, _, _, _, _, mask, *_ = line.split()
-        address, netmask = (
-            int(part, 16).to_bytes(4, sys.byteorder) for part in (destination, mask)
-        )
-        packed = ipaddress.IPv4Address(address), ipaddress.IPv4Address(netmask)
-        yield interface, ipaddress.IPv4Network(f"{packed[0]}/{packed[1]}", strict=False)
-
-
-def find_overlap(routes: str, *, network: str) -> str | None:
-    """The machine's own route, if any, that leads into a range of the lab; default routes do not.
-
-    Args:
-        routes: the text of ``/proc/net/route``.
-        network: the range in CIDR form.
-
-    Returns:
-        Such as ``198.51.100.0/25 dev eth0``.
-    """
-    lab = ipaddress.IPv4Network(network)
-    for interface, route in parse_routes(routes):
-        if route.prefixlen > _DEFAULT_LIKE_LENGTH and route.overlaps(lab):
-            return f"{route} dev {interface}"
-    return None
 
 
 def check_host_routes() -> None:

@@ -109,14 +109,9 @@ class Lab:
             table = parse_tcp_table(Path("/proc/thread-self/net/tcp").read_text())
         return {"connections": [asdict(each) for each in table]}, ()
 
-    def isolation(self, _: wire.Packet, __: Sequence[int]) -> Reply:
-        """The router's interfaces and IPv4 routes, as the kernel prints them."""
-        tables = Path("/proc/thread-self/net")
-        devices = (tables / "dev").read_text().splitlines()[2:]
-        return {
-            "interfaces": sorted(line.partition(":")[0].strip() for line in devices),
-            "routes": (tables / "route").read_text(),
-        }, ()
+    def routes(self, _: wire.Packet, __: Sequence[int]) -> Reply:
+        """The router's IPv4 routes, as the kernel prints them."""
+        return {"routes": Path("/proc/thread-self/net/route").read_text()}, ()
 
     def reap(self) -> list[dict[str, Any]]:
         """Collects what has ended; returns how the programs among it did, as events.
@@ -153,6 +148,6 @@ REQUESTS = {
     "signal": Lab.signal,
     "counters": Lab.counters,
     "connections": Lab.connections,
-    "isolation": Lab.isolation,
+    "routes": Lab.routes,
 }
 """What may be asked for, by the packet's member ``do``."""

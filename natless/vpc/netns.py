@@ -31,9 +31,11 @@ from natless.errors import ComponentFailed, EnvironmentLacks
 from natless.journal import Journal
 from natless.vpc import wire
 from natless.vpc.capability import can_use_namespaces, cause_of, check_host_routes
+from natless.vpc.judgement import ProbeResult
 from natless.vpc.launch import python_environment, python_program
 from natless.vpc.model import Api, Role, Topology
 from natless.vpc.plan import encode_plan, render_plan
+from natless.vpc.probes import check, prove
 from natless.vpc.process import OutputPipe, VpcProcess
 from natless.vpc.tcp_table import TcpSocket, TcpState
 
@@ -87,7 +89,6 @@ class NetnsVpc:
         self._ready: asyncio.Future[wire.Packet] = asyncio.get_running_loop().create_future()
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
         self._broken: ComponentFailed | None = None
-        self._topology: Topology | None = None
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -201,7 +202,6 @@ class NetnsVpc:
         started = time.monotonic()
         plan = render_plan(topology, api=self.api)
         await self._ask("apply", plan=encode_plan(plan))
-        self._topology = topology
         self._journal.record(
             "vpc.topology.applied",
             source="vpc",
@@ -284,6 +284,50 @@ class NetnsVpc:
         return frozenset(
             TcpSocket(**{**each, "state": TcpState(each["state"])}) for each in reply["connections"]
         )
+
+    async def router_routes(self) -> str:
+        """The router's IPv4 routes, as the kernel prints them."""
+        reply, _ = await self._ask("routes")
+        routes: str = reply["routes"]
+        return routes
+
+    async def probe(self, topology: Topology) -> tuple[ProbeResult, ...]:
+        """Applies a topology and looks whether it shows what it promises; see :func:`prove`.
+
+        Somebody must accept on :attr:`relay_socket` and answer over TLS. Other traffic should rest.
+
+        Raises:
+            ComponentFailed: the lab is broken.
+        """
+        started = time.monotonic()
+        results = await prove(self, topology, ca=self._ca)
+        for result in results:
+            self._journal.record(
+                "vpc.probe.complete" if result.is_ok else "vpc.probe.failed",
+                source="vpc",
+                topology=topology.name,
+                probe=result.name,
+                seen=result.sentence,
+            )
+        self._journal.record(
+            "vpc.topology.probed",
+            source="vpc",
+            topology=topology.name,
+            is_ok=all(result.is_ok for result in results),
+            seconds=time.monotonic() - started,
+        )
+        return results
+
+    async def verify(self, topology: Topology) -> tuple[ProbeResult, ...]:
+        """Likewise, and accepts nothing else than the promise.
+
+        Raises:
+            PromiseBroken: with what was seen instead.
+            ComponentFailed: the lab is broken.
+        """
+        results = await self.probe(topology)
+        check(topology, results)
+        return results
 
     async def _signal(self, number: int, each: int) -> None:
         with contextlib.suppress(ComponentFailed):  # a broken lab has no programs any more
