@@ -189,8 +189,9 @@ class Budgets:
     """Waits that only the relay has, in seconds.
 
     Attributes:
-        refusal: between a ``connection_error`` and the close frame: Node 20's built-in WebSocket
-            loses a frame that is followed at once by the close (observed; with 20 ms it never did).
+        refusal: between the 101 and a ``connection_error``, and between that and the close frame:
+            clients lose a frame that comes with the 101 (observed with aws-amplify on ws) or with
+            the close (observed with Node 20's own WebSocket; with 20 ms it never did).
         close: how long a peer may take to answer a close frame.
         drain: how long connections may take to end after SIGTERM, all together.
         idle: how long an HTTP connection may stay without a request (load balancers of AWS: 60,

@@ -228,7 +228,9 @@ class Connection:
     async def _refuse(self, error_type: str, message: str | None, *, code: int) -> None:
         """Says why, lets the client read it, and closes normally.
 
-        An HTTP status instead would send Amplify into endless retry.
+        An HTTP status instead would send Amplify into endless retry. So would a frame in the same
+        packet as the 101: with the npm package ws, Amplify begins to listen a turn of its loop
+        after the socket has opened (observed with aws-amplify 6.22 behind a proxy).
         """
         shared = self._shared
         shared.journal.record(
@@ -238,6 +240,7 @@ class Connection:
             error_type=error_type,
             code=code,
         )
+        await shared.clock.sleep(shared.budgets.refusal)
         self._send(ConnectionRefused((WireError(error_type, message, code),)))
         await shared.clock.sleep(shared.budgets.refusal)
         await self.close(WSCloseCode.OK, reason="denied")
