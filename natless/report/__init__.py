@@ -8,7 +8,9 @@ from natless.report.document import (
     TopologyRun,
     describe_topology,
 )
+from natless.report.html_page import render_html
 from natless.report.json_doc import make_schema, parse_json, render_json
+from natless.report.junit_xml import render_junit
 from natless.report.terminal import TerminalReport, print_run
 
 __all__ = [
@@ -22,5 +24,7 @@ __all__ = [
     "make_schema",
     "parse_json",
     "print_run",
+    "render_html",
     "render_json",
+    "render_junit",
 ]

@@ -27,7 +27,8 @@ class Look(StrEnum):
 
     LIVE = "live"  # packets pass
     DEAD = "dead"  # packets die here
-    IDLE = "idle"  # there, and nobody comes by
+    IDLE = "idle"  # there, and no packet of this call comes by
+    WAITING = "waiting"  # up, and waiting for a call that never arrives
 
 
 class Side(StrEnum):
@@ -99,7 +100,8 @@ class Diagram:
     """A drawing of the network, ready to be painted."""
 
     width: float
-    height: float
+    top: float
+    bottom: float
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
     frame: Frame | None
@@ -114,6 +116,9 @@ _CROSSED = {
     Hop.CHANNEL: Side.CHANNEL,
     Hop.WORKER: Side.MACHINE,
 }
+
+
+_PAINTED = (Look.IDLE, Look.WAITING, Look.DEAD, Look.LIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,22 +174,22 @@ def _wide_grid(has_endpoint: bool) -> _Grid:
         node_height=54.0,
         places={
             Side.FUNCTION: (24.0, row[1]),
-            Side.RESOLVER: (262.0, row[0]),
-            Side.WAY_OUT: (262.0, row[1]),
-            Side.ENDPOINT: (262.0, row[2] if has_endpoint else row[1]),
-            Side.CHANNEL: (510.0, row[1]),
-            Side.MACHINE: (738.0, row[1]),
+            Side.RESOLVER: (286.0, row[0]),
+            Side.WAY_OUT: (286.0, row[1]),
+            Side.ENDPOINT: (286.0, row[2] if has_endpoint else row[1]),
+            Side.CHANNEL: (534.0, row[1]),
+            Side.MACHINE: (746.0, row[1]),
         },
     )
 
 
 def _upright_grid(has_endpoint: bool) -> _Grid:
-    left, middle, right = (6.0, 117.0, 228.0) if has_endpoint else (34.0, 182.0, 182.0)
-    function = 117.0 if has_endpoint else 182.0
+    left, middle, right = (10.0, 120.0, 230.0) if has_endpoint else (38.0, 192.0, 192.0)
+    function = middle
     return _Grid(
         is_upright=True,
-        width=336.0,
-        node_width=102.0 if has_endpoint else 120.0,
+        width=346.0,
+        node_width=106.0 if has_endpoint else 114.0,
         node_height=50.0,
         places={
             Side.FUNCTION: (function, 34.0),
@@ -213,13 +218,16 @@ def _draw(topology: TopologyRun, grid: _Grid) -> Diagram:
         address = network.endpoint_address
         nodes.append(grid.node(Side.ENDPOINT, "endpoint", address, looks[Side.ENDPOINT]))
     placed = {node.side: node for node in nodes}
-    bottom = max(node.y + node.height for node in nodes)
+    frame = _frame(network, placed, upright=grid.is_upright)
+    tops = [node.y for node in nodes] + ([frame.y] if frame else [])
+    bottoms = [node.y + node.height for node in nodes] + ([frame.y + frame.height] if frame else [])
     return Diagram(
         width=grid.width,
-        height=bottom + (24.0 if not grid.is_upright else 10.0),
+        top=min(tops) - 4,
+        bottom=max(bottoms) + 4,
         nodes=tuple(nodes),
         edges=tuple(_edges(verdict, network, placed, upright=grid.is_upright)),
-        frame=_frame(network, placed, upright=grid.is_upright),
+        frame=frame,
         is_upright=grid.is_upright,
     )
 
@@ -242,6 +250,8 @@ def _looks(topology: TopologyRun) -> dict[Side, Look]:
     }.get(hop, (Side.RESOLVER, Side.WAY_OUT, Side.CHANNEL, Side.MACHINE))
     looks = {side: Look.LIVE if side in passed else Look.IDLE for side in Side}
     looks[Side.FUNCTION] = Look.DEAD if hop is Hop.FUNCTION else Look.LIVE
+    for side in (Side.CHANNEL, Side.MACHINE):
+        looks[side] = Look.LIVE if side in passed else Look.WAITING
     if hop is Hop.HANDLER:
         looks[Side.MACHINE] = Look.DEAD if not topology.verdict.works else Look.LIVE
     elif (dead := _CROSSED.get(hop)) is not None:
@@ -274,7 +284,8 @@ def _edges(
         # The packets reach the route table; what dies is what should come out of it.
         dead = crossed is Side.WAY_OUT
         first = Look.LIVE if dead else look(Side.WAY_OUT)
-        edges.append(_join(function, before_channel, first, "SYN", upright=upright))
+        label = "SYN" if first is Look.LIVE else ""
+        edges.append(_join(function, before_channel, first, label, upright=upright))
         out = Look.DEAD if dead else look(Side.CHANNEL)
         label = f"{network.syns_dropped} dropped" if dead and network.syns_dropped else ""
         edges.append(_join(before_channel, channel, out, label, upright=upright))
@@ -284,9 +295,12 @@ def _edges(
         label = "refused" if crossed is Side.ENDPOINT else ""
         look_ = look(Side.ENDPOINT)
         edges.append(_join(function, placed[Side.ENDPOINT], look_, label, upright=upright))
-    worker_is_there = Look.DEAD if crossed is Side.MACHINE else Look.LIVE
-    edges.append(_join(placed[Side.MACHINE], channel, worker_is_there, "", upright=upright))
-    return edges
+    worker = Look.LIVE if verdict.works or verdict.hop is Hop.HANDLER else Look.WAITING
+    if crossed is Side.MACHINE:
+        worker = Look.DEAD
+    edges.append(_join(placed[Side.MACHINE], channel, worker, "", upright=upright))
+    # Lines share their beginning; what is live is painted over what is not.
+    return sorted(edges, key=lambda edge: _PAINTED.index(edge.look))
 
 
 def _join(start: Node, end: Node, look: Look, label: str, *, upright: bool) -> Edge:
@@ -301,13 +315,14 @@ def _join_across(start: Node, end: Node, look: Look, label: str) -> Edge:
     x2 = end.x + (0 if forward else end.width)
     turn = x1 + (x2 - x1) * 0.42
     path = f"M{x1} {y1}H{x2}" if y1 == y2 else f"M{x1} {y1}H{turn}V{y2}H{x2}"
-    middle = (x1 + x2) / 2 if y1 == y2 else (turn + x2) / 2
+    # Lines to other rows branch off at the turn, so a short line has its label after it.
+    middle = (x1 + x2) / 2 if y1 == y2 and look is Look.DEAD else (turn + x2) / 2
     return Edge(
         path=path,
         look=look,
         label=label,
         label_x=middle,
-        label_y=y2 - 10,
+        label_y=y2 - 13,
         cross=(middle, y2) if look is Look.DEAD else None,
     )
 
@@ -325,9 +340,9 @@ def _join_down(start: Node, end: Node, look: Look, label: str) -> Edge:
         path=path,
         look=look,
         label=label,
-        label_x=x2 + (12 if look is Look.DEAD else 8),
+        label_x=x2 - 13 if x2 > x1 else x2 + (13 if look is Look.DEAD else 8),
         label_y=middle + 4,
-        anchor="start",
+        anchor="end" if x2 > x1 else "start",
         cross=(x2, middle) if look is Look.DEAD else None,
     )
 
@@ -337,7 +352,7 @@ def _frame(network: NetworkFacts, placed: dict[Side, Node], *, upright: bool) ->
         return None
     inside = [placed[s] for s in (Side.FUNCTION, Side.RESOLVER, Side.WAY_OUT, Side.ENDPOINT)
               if s in placed]  # fmt: skip
-    pad = 4.0 if upright else 20.0
+    pad = 8.0 if upright else 20.0
     left = min(node.x for node in inside) - pad
     right = max(node.x + node.width for node in inside) + pad
     top = min(node.y for node in inside) - 30.0

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from event_protocol.phases import InvocationRecord, Strategy
 from natless.explain.verdict import Certainty
@@ -95,7 +95,19 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["humanize"] = humanize
+    environment.filters["prose"] = _mark_code
     return environment
+
+
+def _mark_code(text: str) -> Markup:
+    """Escaped text in which what stood between backticks is code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # a backtick without its other half is only a character
+        return escape(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
+        for index, part in enumerate(parts)
+    )
 
 
 @cache

@@ -36,7 +36,8 @@ class Bar:
         left: percent.
         width: percent.
         duration: for a reader.
-        budget: the wait's name and length for a reader, empty without one.
+        budget: the wait's length for a reader, empty without one.
+        budget_name: the wait's name, empty without one.
         budget_at: percent at which the budget ends, None when that is outside of the call.
         outcome: how it ended, empty when well.
     """
@@ -47,6 +48,7 @@ class Bar:
     width: float
     duration: str
     budget: str = ""
+    budget_name: str = ""
     budget_at: float | None = None
     outcome: str = ""
 
@@ -104,10 +106,16 @@ def _draw_span(span: Span, *, origin: float, seconds: float) -> Bar:
         left=min(left, 100 - _LEAST_WIDTH),
         width=max(_percent(span.duration, seconds), _LEAST_WIDTH),
         duration=humanize(span.duration),
-        budget=f"{span.budget} {humanize(span.budget_seconds)}" if span.budget else "",
+        budget=humanize(span.budget_seconds) if span.budget else "",
+        budget_name=span.budget,
         budget_at=round(budget_at, 3) if span.budget and budget_at <= 100 else None,
-        outcome=str(span.outcome) if is_failed else "",
+        outcome=_outcome(span) if is_failed else "",
     )
+
+
+def _outcome(span: Span) -> str:
+    status = span.detail.get("status")
+    return f"HTTP {status}" if isinstance(status, int) else str(span.outcome).replace("-", " ")
 
 
 def _label(span: Span) -> str:
