@@ -44,25 +44,31 @@ class Request:
     is_chunked: bool
 
 
+class NotHttp(ValueError):
+    """What came in is not the head of an HTTP/1 request."""
+
+
 def parse_head(head: bytes) -> Request:
-    """Reads the head of an HTTP/1.1 request.
+    """Reads the head of a request, up to and including its empty line.
 
     Raises:
-        ValueError: it is none.
+        NotHttp: it is none.
     """
-    first, *lines = head.decode("latin-1").split("\r\n")
-    method, target, version = first.split(" ")
+    try:
+        first, *lines = head.decode("latin-1").split("\r\n")
+        method, target, version = first.split(" ")
+        pairs = (line.partition(":") for line in lines)
+        headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        body_bytes = int(headers.get("content-length", "0"))
+    except ValueError as error:
+        raise NotHttp(f"not the head of a request: {error}") from error
     if not version.startswith("HTTP/1."):
-        raise ValueError(f"not HTTP/1: {version!r}")
-    headers = {}
-    for line in lines:
-        name, _, value = line.partition(":")
-        headers[name.strip().lower()] = value.strip()
+        raise NotHttp(f"not HTTP/1: {version!r}")
     return Request(
         method=method,
         target=target,
         host=headers.get("host", ""),
-        body_bytes=int(headers.get("content-length", "0")),
+        body_bytes=body_bytes,
         is_chunked="chunked" in headers.get("transfer-encoding", "").lower(),
     )
 

@@ -83,8 +83,9 @@ def describe_span(span: Span) -> str:
     said = f"HTTP {status}" if status is not None else str(span.outcome)
     address = span.detail.get("address")
     at = f" from {address}" if address and status is not None else ""
-    number = span.detail.get("error")
-    return f"{span.phase}: {said}{at}{f' ({number})' if number else ''} after {span.duration * 1000:.1f} ms"
+    name = span.detail.get("error")
+    number = f" ({name})" if name else ""
+    return f"{span.phase}: {said}{at}{number} after {span.duration * 1000:.1f} ms"
 
 
 def _judge_reach(promise: Promise, seen: Observation) -> ProbeResult:
