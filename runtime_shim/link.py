@@ -290,6 +290,13 @@ class _Opening:
         return found
 
     def _look_up(self) -> list[Any]:
+        try:
+            return self._ask_resolver()
+        except UnicodeError as error:  # an empty label, or one of more than 63 characters
+            message = "the name cannot be a host's"
+            raise Obstacle(Outcome.NAME_NOT_FOUND, message=message) from error
+
+    def _ask_resolver(self) -> list[Any]:
         return socket.getaddrinfo(self._target.host, self._target.port, type=socket.SOCK_STREAM)
 
     async def _connect(self, addresses: list[Any]) -> tuple[socket.socket, str]:
