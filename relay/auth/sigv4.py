@@ -237,7 +237,12 @@ class Sigv4Authorizer:
         account: str = ACCOUNT,
     ) -> None:
         self._credentials = credentials
-        self._verifier = SignatureVerifier(credentials, region=region, clock=clock, max_age=max_age)
+        self._verifier = SignatureVerifier(
+            credentials,
+            region=region if verify == "strict" else None,
+            clock=clock,
+            max_age=max_age,
+        )
         self._verify = verify
         self._policies = policies
         self._account = account
