@@ -80,8 +80,8 @@ class ProbeRun:
 
     Attributes:
         name: what was asked, such as ``resolve`` or ``connect from the function``.
-        promised: what the topology promises.
-        seen: what the probe saw.
+        promised: what this probe should see; empty where its name says it.
+        seen: what it saw.
         kept: whether these agree.
         seconds: how long it took.
     """

@@ -19,16 +19,14 @@ def render_junit(document: RunDocument) -> str:
     """The run as the text of an XML file, to be written as UTF-8."""
     failures = sum(not topology.kept for topology in document.topologies)
     totals = {"tests": str(len(document.topologies)), "failures": str(failures)}
-    root = ElementTree.Element("testsuites", name="natless", **totals)
-    suite = ElementTree.SubElement(
-        root,
-        "testsuite",
-        name=f"natless.{document.network}",
-        time=f"{document.seconds:.3f}",
-        timestamp=document.started,
-        errors="0",
-        **totals,
-    )
+    root = ElementTree.Element("testsuites", totals | {"name": "natless"})
+    of_suite = {
+        "name": f"natless.{document.network}",
+        "time": f"{document.seconds:.3f}",
+        "timestamp": document.started,
+        "errors": "0",
+    }
+    suite = ElementTree.SubElement(root, "testsuite", of_suite | totals)
     properties = ElementTree.SubElement(suite, "properties")
     for name, value in (("natless", document.natless), ("seed", str(document.seed))):
         ElementTree.SubElement(properties, "property", name=name, value=_clean(value))
@@ -52,7 +50,7 @@ def _case(topology: TopologyRun, *, network: str) -> ElementTree.Element:
         failure = ElementTree.SubElement(case, "failure", type="PromiseBroken", message=message)
         broken = [probe for probe in topology.probes if not probe.kept]
         failure.text = _clean(
-            "\n".join(f"{p.name}: promised {p.promised}, saw {p.seen}" for p in broken) or message
+            "\n".join(f"{probe.name}: saw {probe.seen}" for probe in broken) or message
         )
     output = ElementTree.SubElement(case, "system-out")
     output.text = _clean(f"[{topology.verdict.cause}] {topology.verdict.sentence}")

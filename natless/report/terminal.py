@@ -145,7 +145,8 @@ def _remarks(topology: TopologyRun) -> Iterator[tuple[Text, int]]:
     if not topology.kept:
         for probe in topology.probes:
             if not probe.kept:
-                text = f"probe '{probe.name}': promised {probe.promised}, saw {probe.seen}"
+                wanted = f"promised {probe.promised}, " if probe.promised else ""
+                text = f"probe '{probe.name}': {wanted}saw {probe.seen}"
                 yield Text(text, style="bold red"), indent
         yield Text(f"promised '{topology.promised}', saw '{topology.seen}'", "bold red"), indent
     verdict = topology.verdict

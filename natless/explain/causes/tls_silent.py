@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from event_protocol.phases import Outcome, Phase
 from natless.explain import advice
-from natless.explain.evidence import Evidence
+from natless.explain.evidence import Dropper, Evidence
 from natless.explain.verdict import Candidate, Certainty, Hop, Verdict
 from natless.explain.wording import address_of, how_long, name_of, observations, opening
 
@@ -14,6 +14,7 @@ def explain(evidence: Evidence) -> Verdict | None:
     failure = evidence.failure
     if failure is None or failure.step is not Phase.TLS or failure.outcome is not Outcome.TIMEOUT:
         return None
+    is_known = evidence.network.dropper is Dropper.FIREWALL
     return Verdict(
         cause="firewall-sni",
         phase=failure.phase,
@@ -32,8 +33,10 @@ def explain(evidence: Evidence) -> Verdict | None:
             advice.LEAVE_VPC,
         ),
         evidence=observations(evidence),
-        certainty=Certainty.LIKELY,
-        candidates=(
+        certainty=Certainty.PROVEN if is_known else Certainty.LIKELY,
+        candidates=()
+        if is_known
+        else (
             Candidate(
                 "firewall-sni",
                 "a firewall drops the handshake by its server name",

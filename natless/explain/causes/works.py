@@ -13,7 +13,8 @@ def explain(evidence: Evidence) -> Verdict | None:
         return None
     if any(record.note for record in evidence.records):
         return None  # a fallback answered without telling a phase
-    waits = sorted(record.finished - record.started for record in evidence.records)
+    seen = evidence.results or evidence.records  # what a caller waits is what counts
+    waits = sorted(each.finished - each.started for each in seen)
     return Verdict(
         cause="works",
         works=True,
