@@ -1,0 +1,221 @@
+"""Writes the reference pages that follow from the code: `python docs/generate.py`.
+
+A test compares what is committed with what this would write, so a page cannot go stale.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+
+
+def main() -> None:
+    for name, text in pages().items():
+        (REFERENCE / name).write_text(text, encoding="utf-8")
+
+
+def pages() -> dict[str, str]:
+    """Every generated file of the reference, by name."""
+    return {
+        "settings.md": settings_page(),
+        "settings.schema.json": settings_schema(),
+        "topologies.md": topologies_page(),
+        "budgets.md": budgets_page(),
+        "verdicts.md": verdicts_page(),
+        "exit-codes.md": exit_codes_page(),
+        "cli.md": cli_page(),
+    }
+
+
+def settings_schema() -> str:
+    from natless.settings import Settings
+
+    return json.dumps(Settings.model_json_schema(), indent=2) + "\n"
+
+
+def settings_page() -> str:
+    from pydantic import BaseModel
+
+    from natless.settings import Settings
+
+    def rows(model: type[BaseModel], section: str) -> Iterator[str]:
+        for name, info in model.model_fields.items():
+            kind = info.annotation
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from rows(kind, f"{section}{name}.")
+                continue
+            default = info.get_default(call_default_factory=True)
+            shown = str(default) if isinstance(default, Path) else json.dumps(default)
+            variable = "NATLESS_" + f"{section}{name}".replace(".", "__").upper()
+            yield f"| `{section}{name}` | `{shown}` | {info.description} | `{variable}` |"
+
+    table = "\n".join(rows(Settings, ""))
+    return f"""# Settings
+
+The command line wins over the environment, the environment over `natless.toml` in the current
+folder (or the file after `--config`), the file over the defaults. A key that does not exist is an
+error that names it. Lists and tables are JSON in the environment.
+
+| Key | Default | Meaning | Variable |
+|---|---|---|---|
+{table}
+
+A file that says the same in other words:
+
+```toml
+region = "eu-central-1"
+
+[function]
+folder = "src/orders"
+handler = "app.handler"
+fallbacks = ["http", "error"]
+
+[demo]
+topologies = ["nat", "no-nat"]
+invocations = 50
+```
+
+[The JSON Schema](settings.schema.json) of this file is generated from the code.
+"""
+
+
+def topologies_page() -> str:
+    from natless.vpc.topologies import TOPOLOGIES
+
+    parts = [
+        "# Topologies\n\nEvery network of the catalogue, what it promises, and when somebody has it."
+        " Probes prove\na promise before anything is measured.\n"
+    ]
+    for topology in TOPOLOGIES.values():
+        promise = topology.promise
+        where = "" if promise.is_working else f" (phase *{promise.phase}*, {promise.outcome})"
+        parts.append(
+            f"\n## {topology.name}\n\n{topology.title[0].upper()}{topology.title[1:]}."
+            f" {topology.purpose}\n\n**Promise**: {promise.text}{where}.\n"
+        )
+    return "".join(parts)
+
+
+def budgets_page() -> str:
+    from runtime_shim import budgets as module
+
+    source = inspect.getsource(module.Budgets)
+    notes = dict(
+        re.findall(r"^    (\w+): \w+ = \(?\s*[\d.]+ *# (.+?)$", source, flags=re.MULTILINE)
+    )
+    rows = []
+    for each in fields(module.Budgets):
+        name = each.name.replace("_", ".", 1)
+        unit = "" if each.type == "int" else " s"
+        variable = module.PREFIX + each.name.upper()
+        rows.append(f"| `{name}` | {each.default}{unit} | {notes[each.name]} | `{variable}` |")
+    table = "\n".join(rows)
+    return f"""# Budgets of the shim
+
+Every wait of the guest in the function has a name. What is left until the invocation's deadline,
+less `answer.reserve`, clips each of them. Set one through the function's environment.
+
+| Budget | Default | What it bounds and imitates | Variable |
+|---|---|---|---|
+{table}
+"""
+
+
+def verdicts_page() -> str:
+    rows = []
+    seen: set[str] = set()  # an anchor may stand only once
+    for path in sorted((ROOT / "natless" / "explain" / "causes").glob("*.py")):
+        if path.name == "__init__.py":
+            continue
+        text = path.read_text(encoding="utf-8")
+        doc = (ast.get_docstring(ast.parse(text)) or "").split("\n\n")
+        names = sorted(set(_cause_names(text)))
+        anchors = "\n".join(f"({name})=" for name in names if name not in seen)
+        seen.update(names)
+        listed = ", ".join(f"`{name}`" for name in names)
+        body = "\n\n".join(doc[1:])
+        rows.append(
+            f"\n{anchors}\n## {doc[0]}\n\nNamed {listed}.\n" + (f"\n{body}\n" if body else "")
+        )
+    return (
+        "# Verdicts\n\nOne cause per file in `natless/explain/causes/`. A verdict says no more than"
+        " the evidence: where\nseveral causes look the same from inside the function, it lists them"
+        " with the way to tell them\napart.\n" + "".join(rows)
+    )
+
+
+def _cause_names(text: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"Verdict", "Candidate"}:
+            given = [k.value for k in node.keywords if k.arg == "cause"]
+            given += node.args[:1] if getattr(node.func, "id", "") == "Candidate" else []
+            for value in given:
+                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    yield value.value
+
+
+def exit_codes_page() -> str:
+    from natless import errors
+
+    rows = []
+    for value in vars(errors).values():
+        if isinstance(value, type) and issubclass(value, errors.NatlessError):
+            rows.append((value.exit_code, value.__name__, (value.__doc__ or "").split("\n")[0]))
+    table = "\n".join(f"| {code} | {doc} | `{name}` |" for code, name, doc in sorted(rows))
+    return f"""# Exit codes
+
+| Code | Meaning | Error |
+|---|---|---|
+| 0 | Everything was as promised. | |
+{table}
+| 130 | Interrupted by Ctrl-C; nothing is left running. | |
+
+Each error is one line on standard error, followed by one line with the next step.
+"""
+
+
+def cli_page() -> str:
+    import click
+    import typer.main
+
+    from natless.cli.__main__ import app
+
+    os.environ["COLUMNS"] = "100"
+    root = typer.main.get_command(app)
+    parts = ["# Command line\n\n`natless --help` and `natless COMMAND --help` print the same.\n"]
+
+    def walk(command: click.Command, path: list[str]) -> None:
+        context = click.Context(command, info_name=" ".join(path), terminal_width=100)
+        parts.append(f"\n## {' '.join(path)}\n\n{inspect.cleandoc(command.help or '')}\n")
+        rows = []
+        for parameter in command.params:
+            if getattr(parameter, "hidden", False):
+                continue
+            record = parameter.get_help_record(context)
+            if record is None:
+                named = (parameter.make_metavar(context), getattr(parameter, "help", "") or "")
+                record = named
+            rows.append(f"| `{record[0]}` | {record[1].replace('|', '/')} |".replace("  ", " "))
+        if rows:
+            parts.append("\n| Argument or option | Meaning |\n|---|---|\n" + "\n".join(rows) + "\n")
+        if hasattr(command, "commands"):
+            for name, child in command.commands.items():
+                walk(child, [*path, name])
+
+    walk(root, ["natless"])
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    main()

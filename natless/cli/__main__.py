@@ -1,0 +1,61 @@
+"""The command line: one command per file beside this one, errors and exit codes here."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from natless.cli.demo import demo
+from natless.cli.relay import relay
+from natless.errors import NatlessError
+
+app = typer.Typer(
+    name="natless",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo)
+app.command()(relay)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"natless {version('natless')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    """My Lambda is in a VPC and Live mode hangs: why, for how long, and what would help?
+
+    Start with `natless demo`: the same function on four networks, side by side, on this machine.
+    """
+
+
+def main() -> None:
+    """Runs the command line; what went wrong becomes one message, its next step and a code."""
+    try:
+        app(prog_name="natless")
+    except NatlessError as error:
+        print(f"natless: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"   next: {error.hint}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("natless: interrupted; nothing is left running", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
