@@ -4,7 +4,7 @@
 
     NatlessError                 exit 1   .hint = the next step
     ├── UsageError               exit 2   a flag or a configuration file is wrong
-    ├── EnvironmentLacks         exit 3   this machine cannot do what was asked (namespaces, Docker …)
+    ├── EnvironmentLacks         exit 3   this machine cannot do what was asked (no namespaces …)
     ├── PromiseBroken            exit 4   a topology does not show the failure it promises
     └── ComponentFailed          exit 5   a process of ours ended or did not come up
 """

@@ -2,11 +2,11 @@
 
 One JSON object a line::
 
-    {"at": 12.345678, "source": "relay", "kind": "relay.connection.opened", "peer": "198.51.100.2", …}
+    {"at": 12.345678, "source": "relay", "kind": "relay.connection.opened", "peer": …}
 
 ``at`` is monotonic seconds of this machine, the same clock in every process of a run. The first
-line of a file is the fact ``journal.opened`` with the wall-clock time, so that a reader can turn the
-others into dates. Kinds follow one vocabulary: ``<room>.<phase>.started|complete|failed`` and
+line of a file is the fact ``journal.opened`` with the wall-clock time, so that a reader can turn
+the others into dates. Kinds follow one vocabulary: ``<room>.<phase>.started|complete|failed`` and
 ``<room>.<noun>.<verb>``. Secrets are redacted by whoever records a fact, never by a reader.
 """
 

@@ -37,7 +37,8 @@ class AccessRequest:
 
     Attributes:
         operation: what is asked.
-        credentials: the authorization object or the HTTP headers, names in lower case, values as sent.
+        credentials: the authorization object or the HTTP headers, names in lower case, values as
+            sent.
         api_id: the API that is addressed.
         host: the API's HTTP host name, used where the credentials do not carry one.
         channel: normalized channel with leading slash, None for connect.
@@ -46,7 +47,7 @@ class AccessRequest:
         raw_events: the publish frame's event strings exactly as sent; None unless publishing on a
             WebSocket.
         body: the literal request body of an HTTP publish, else None.
-        headers: the HTTP request's headers, names in lower case (what a handler or authorizer sees).
+        headers: the HTTP request's headers, names in lower case (what a handler sees).
         source_ip: the peer's address.
         path: the path that a signature covers: ``/event``; GraphQL uses ``/graphql/connect`` and
             ``/graphql``.
