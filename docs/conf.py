@@ -13,5 +13,4 @@ source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "natless"
-html_static_path = ["_static"]
 nitpicky = True

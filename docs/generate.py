@@ -167,11 +167,16 @@ def _cause_names(text: str) -> Iterator[str]:
 def exit_codes_page() -> str:
     from natless import errors
 
-    rows = []
-    for value in vars(errors).values():
-        if isinstance(value, type) and issubclass(value, errors.NatlessError):
-            rows.append((value.exit_code, value.__name__, (value.__doc__ or "").split("\n")[0]))
-    table = "\n".join(f"| {code} | {doc} | `{name}` |" for code, name, doc in sorted(rows))
+    kinds = [
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, errors.NatlessError)
+    ]
+    table = "\n".join(
+        f"| {kind.exit_code} | {inspect.cleandoc(kind.__doc__ or '').splitlines()[0]}"
+        f" | `{kind.__name__}` |"
+        for kind in sorted(kinds, key=lambda kind: kind.exit_code)
+    )
     return f"""# Exit codes
 
 | Code | Meaning | Error |
