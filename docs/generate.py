@@ -93,8 +93,8 @@ def topologies_page() -> str:
     from natless.vpc.topologies import TOPOLOGIES
 
     parts = [
-        "# Topologies\n\nEvery network of the catalogue, what it promises, and when somebody has it."
-        " Probes prove\na promise before anything is measured.\n"
+        "# Topologies\n\nEvery network of the catalogue, its promise, and when somebody has it."
+        " Probes prove a\npromise before anything is measured.\n"
     ]
     for topology in TOPOLOGIES.values():
         promise = topology.promise
