@@ -26,6 +26,7 @@ from natless.explain.causes import (
     nobody_answers,
     subscribe_refused,
     syn_unanswered,
+    tls_protocol,
     tls_reset,
     tls_silent,
     unknown,
@@ -54,6 +55,7 @@ CAUSES: tuple[Cause, ...] = (
     unreachable.explain,
     # the handshake
     certificate.explain,
+    tls_protocol.explain,
     tls_silent.explain,
     tls_reset.explain,
     # HTTP and the channel: who inside the VPC refuses, before who outside does, and why

@@ -13,14 +13,16 @@ def explain(evidence: Evidence) -> Verdict | None:
     failure = evidence.failure
     if failure is None or failure.outcome is not Outcome.TLS_ERROR:
         return None
-    said = f" ({failure.message})" if failure.message else ""
+    # OpenSSL's sentences about a certificate all have the word in them.
+    if "certificate" not in failure.message.lower():
+        return None
     return Verdict(
         cause="certificate",
         phase=failure.phase,
         hop=Hop.ENDPOINT if is_inside(failure.address) else Hop.CHANNEL,
         sentence=(
-            f"{opening(failure)}{address_of(failure)} was reached, but the TLS handshake failed"
-            f"{said}: the certificate shown for {name_of(failure)} is not one that the function "
+            f"{opening(failure)}TCP to {address_of(failure)} stands, but the TLS handshake failed "
+            f"({failure.message}): the certificate shown for {name_of(failure)} is not one that the function "
             "trusts. Find out who shows it; if it is a proxy that opens TLS, give the function its "
             "certificate authority."
         ),

@@ -19,7 +19,7 @@ def explain(evidence: Evidence) -> Verdict | None:
         phase=failure.phase,
         hop=Hop.ENDPOINT if inside else Hop.ROUTER,
         sentence=(
-            f"{opening(failure)}{address_of(failure)} refused the connection after "
+            f"{opening(failure)}The connection to {address_of(failure)} was refused after "
             f"{how_long(failure)}: packets flow both ways, so this is no missing NAT, and AWS's "
             "route tables, security groups and network ACLs drop instead of refusing. "
             + (

@@ -36,13 +36,14 @@ def explain(evidence: Evidence) -> Verdict | None:
     is_endpoint = bool(failure.address) and failure.address == evidence.network.endpoint_address
     if not is_endpoint and not is_inside(failure.address):
         return None
+    sure = "" if is_endpoint else "most likely "
     return Verdict(
         cause="endpoint-captures",
         phase=failure.phase,
         hop=Hop.ENDPOINT,
         sentence=(
-            f"{_what_happened(failure)}: the private DNS of an AppSync interface endpoint captures "
-            "the API's names, and the endpoint refuses Event APIs, which are always public. A NAT "
+            f"{_what_happened(failure)}: {sure}the private DNS of an AppSync interface endpoint "
+            "captures the API's names, and the endpoint refuses Event APIs, which are always public. A NAT "
             "alone does not help: switch the endpoint's private DNS off or use a custom domain, "
             "both with a NAT, or run the function outside the VPC in dev."
         ),

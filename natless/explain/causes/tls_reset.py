@@ -17,13 +17,14 @@ def explain(evidence: Evidence) -> Verdict | None:
     if failure.outcome not in (Outcome.RESET, Outcome.CLOSED):
         return None
     is_known = evidence.network.dropper is Dropper.FIREWALL
+    what = "a firewall" if is_known else "most likely something"
     return Verdict(
         cause="firewall-sni",
         phase=failure.phase,
         hop=Hop.ROUTER,
         sentence=(
             f"{opening(failure)}TCP to {address_of(failure)} stands, but the TLS handshake was cut "
-            f"off after {how_long(failure)}: routes and NAT work, and something that reads the "
+            f"off after {how_long(failure)}: routes and NAT work, and {what} that reads the "
             "server name in the handshake rejects it, such as AWS Network Firewall. Allow both of "
             "the API's names there."
         ),

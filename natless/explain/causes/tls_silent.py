@@ -15,13 +15,14 @@ def explain(evidence: Evidence) -> Verdict | None:
     if failure is None or failure.step is not Phase.TLS or failure.outcome is not Outcome.TIMEOUT:
         return None
     is_known = evidence.network.dropper is Dropper.FIREWALL
+    what = "a firewall" if is_known else "most likely something"
     return Verdict(
         cause="firewall-sni",
         phase=failure.phase,
         hop=Hop.ROUTER,
         sentence=(
             f"{opening(failure)}TCP to {address_of(failure)} stands, but the ClientHello got no "
-            f"answer in {how_long(failure)}: routes and NAT work, and something that reads the "
+            f"answer in {how_long(failure)}: routes and NAT work, and {what} that reads the "
             "server name in the handshake drops it, such as AWS Network Firewall. Allow both of "
             "the API's names there."
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from event_protocol.phases import Outcome
 from natless.explain import advice
 from natless.explain.evidence import Evidence, Failure
@@ -40,7 +42,7 @@ def _ipv6(evidence: Evidence, failure: Failure) -> Verdict:
             advice.LEAVE_VPC,
         ),
         evidence=observations(evidence),
-        certainty=Certainty.PROVEN,
+        certainty=Certainty.PROVEN if failure.errno == errno.ENETUNREACH else Certainty.LIKELY,
     )
 
 

@@ -1,0 +1,34 @@
+from event_protocol.phases import Outcome, Phase
+from natless.explain import NetworkFacts, explain
+from natless.measure import CallerResult
+from tests.unit.natless.explain.calls import answered_call, evidence, failed_call
+
+
+def test_trouble_of_some_calls_says_first_how_many():
+    calls = (failed_call(Phase.CONNECT, Outcome.TIMEOUT), answered_call("r2"), answered_call("r3"))
+    assert explain(evidence(*calls)).sentence.startswith("In 1 of 3 calls: The name resolved")
+
+
+def test_the_evidence_names_what_was_seen_and_what_is_known():
+    call = failed_call(Phase.CONNECT, Outcome.TIMEOUT, errno=110, clipped=True)
+    network = NetworkFacts(in_vpc=True, has_way_out=False, syns_dropped=7)
+    lost = (CallerResult("r1", 0, 1, answered=False),)
+    lines = "\n".join(explain(evidence(call, network=network, results=lost)).evidence)
+    for fact in (
+        "resolved to 198.51.100.10",
+        "connect: no answer in 3.0 s with 198.51.100.10 port 443",
+        "budget connect.tcp: 3.0 s",
+        "errno 110",
+        "deadline allowed less",
+        "public address",
+        "its subnet has no way out",
+        "7 dropped SYNs",
+        "1 of 1 calls ended this way",
+        "1 of 1 callers got no answer",
+    ):
+        assert fact in lines
+
+
+def test_a_verdict_names_its_page():
+    verdict = explain(evidence(answered_call()))
+    assert verdict.documentation == "reference/verdicts.html#works"
