@@ -137,5 +137,6 @@ def _explain_tls_error(error: ssl.SSLError) -> Obstacle:
     if isinstance(error, ssl.SSLCertVerificationError):
         return Obstacle(Outcome.TLS_ERROR, message=error.verify_message, code=error.verify_code)
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return Obstacle(Outcome.CLOSED, message=error.reason or "the peer ended the handshake")
-    return Obstacle(Outcome.TLS_ERROR, message=error.reason or str(error))
+        return Obstacle(Outcome.CLOSED, message="the peer ended the handshake")
+    reason = getattr(error, "reason", None)  # OpenSSL's own word; not on errors Python made up
+    return Obstacle(Outcome.TLS_ERROR, message=reason or str(error))
