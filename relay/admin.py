@@ -13,7 +13,7 @@ from aiohttp import web
 
 from relay.clock import Clock
 from relay.front import Visit
-from relay.http_replies import answer, answer_unknown, refuse
+from relay.http_replies import Reply, answer_unknown, refuse
 from relay.namespaces import Registry
 from relay.publishing import NewIdentifier
 from relay.realtime import Connection
@@ -45,7 +45,7 @@ class Admin:
                 document = self._connections()
             case _:
                 return answer_unknown(request_id=request_id)
-        return answer(json.dumps(document).encode(), request_id=request_id)
+        return Reply(json.dumps(document).encode(), request_id=request_id)
 
     def _health(self) -> dict[str, Any]:
         return {

@@ -189,9 +189,9 @@ class Budgets:
     """Waits that only the relay has, in seconds.
 
     Attributes:
-        refusal: between the 101 and a ``connection_error``, and between that and the close frame:
-            clients lose a frame that comes with the 101 (observed with aws-amplify on ws) or with
-            the close (observed with Node 20's own WebSocket; with 20 ms it never did).
+        refusal: for the client's first frame before a ``connection_error`` is sent, and for its
+            close after that. Clients lose a frame that comes with the 101 (observed with
+            aws-amplify on ws) or with the close (observed with Node 20's own WebSocket).
         close: how long a peer may take to answer a close frame.
         drain: how long connections may take to end after SIGTERM, all together.
         idle: how long an HTTP connection may stay without a request (load balancers of AWS: 60,
@@ -199,7 +199,7 @@ class Budgets:
         request: how long the body of a request may take to arrive.
     """
 
-    refusal: float = 0.05
+    refusal: float = 0.25
     close: float = 2.0
     drain: float = 3.0
     idle: float = 75.0

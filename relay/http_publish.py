@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -15,9 +14,9 @@ from relay.clock import Clock
 from relay.config import Budgets
 from relay.errors import Refusal
 from relay.front import Visit
-from relay.http_replies import answer, answer_preflight, answer_unknown, refuse
-from relay.hub import Hub
-from relay.namespaces import Api, ChannelNamespace
+from relay.http_replies import Reply, answer_preflight, answer_unknown, refuse
+from relay.hub import Hub, Route
+from relay.namespaces import Api
 from relay.publishing import NewIdentifier, accept_events, encode_outcome, find_target
 
 _TOKENS = {"x-amzn-appsync-TokensConsumed": "1"}
@@ -46,13 +45,21 @@ class HttpPublish:
     ) -> web.StreamResponse:
         """Answers one request to ``/event``."""
         request_id = self.new_identifier()
-        if request.method == "OPTIONS":
-            return answer_preflight(request, request_id=request_id)
         if request.method != "POST":
+            if request.method == "OPTIONS":
+                return answer_preflight(request, request_id=request_id)
             return answer_unknown(request_id=request_id)
         try:
-            body = await self._read(request)
-            outcome = await self._publish(request, body, api=api, visit=visit)
+            # The body came with the headers, as nearly always: then nothing is waited for.
+            body = await (request.read() if request.content.is_eof() else self._read(request))
+            parsed = _parse(body)
+            key = request.headers.get("x-api-key", "")
+            path = api.recall(parsed.channel, key, wall=self.clock.wall())
+            if path is None:
+                path = await self._authorize(
+                    request, body, api=api, visit=visit, channel=parsed.channel
+                )
+            outcome = self._publish(parsed.events, api.channels.route(path), visit)
         except Refusal as refusal:
             return refuse(
                 refusal.error_type, refusal.message, request_id=request_id, status=refusal.status
@@ -61,80 +68,59 @@ class HttpPublish:
             return refuse(
                 denied.error_type, denied.message, request_id=request_id, status=denied.error_code
             )
-        return answer(outcome, request_id=request_id, headers=_TOKENS)
+        except web.HTTPRequestEntityTooLarge:
+            message = f"Request body is larger than {self.limits.request_bytes} bytes."
+            return refuse("BadRequestException", message, request_id=request_id, status=413)
+        return Reply(outcome, request_id=request_id, headers=_TOKENS)
 
     async def _read(self, request: web.BaseRequest) -> bytes:
         try:
-            if request.content.is_eof():  # it came with the headers, as nearly always
-                return await request.read()
             async with asyncio.timeout(self.budgets.request):
                 return await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            message = f"Request body is larger than {self.limits.request_bytes} bytes."
-            raise Refusal("BadRequestException", message, status=413) from None
         except TimeoutError:
             raise Refusal("BadRequestException", "Request body is late.", status=408) from None
 
-    async def _publish(
-        self, request: web.BaseRequest, body: bytes, *, api: Api, visit: Visit
-    ) -> bytes:
-        parsed = _parse(body)
-        channel, namespace = find_target(api, parsed.channel)
-        await self._authorize(
-            request,
-            body,
-            api=api,
-            visit=visit,
-            channel=channel.path,
-            namespace=namespace,
-            raw_channel=parsed.channel,
-        )
+    def _publish(self, events: list[msgspec.Raw], route: Route, visit: Visit) -> bytes:
         limits = self.limits
-        count = len(parsed.events)
+        count = len(events)
         if count > limits.events_per_publish:
             message = f"Input exceeded {limits.events_per_publish} event limit"
             raise Refusal("BadRequestException", message)
-        accepted = accept_events(parsed.events, limits)
-        if accepted.tails:
-            route = api.channels.route(channel.path)
+        accepted = accept_events(events, limits)
+        if route.count and accepted.tails:
             self.hub.publish(route, accepted.tails, size=accepted.size)
         visit.received += len(accepted.tails)
         successful, failed = encode_outcome(count, accepted.too_large, self.new_identifier)
         return f'{{"failed":{failed},"successful":{successful}}}'.encode()
 
     async def _authorize(
-        self,
-        request: web.BaseRequest,
-        body: bytes,
-        *,
-        api: Api,
-        visit: Visit,
-        channel: str,
-        namespace: ChannelNamespace,
-        raw_channel: str,
-    ) -> None:
-        headers = request.headers
-        key = headers.get("x-api-key", "").encode()
-        allowed = namespace.publish_modes
-        if key and api.access.recall(key, allowed, wall=self.clock.wall()):
-            return
-        lowered = _lower(headers)
+        self, request: web.BaseRequest, body: bytes, *, api: Api, visit: Visit, channel: str
+    ) -> str:
+        """Asks for the right to publish there; returns the normalized channel."""
+        parsed, namespace = find_target(api, channel)
+        headers = {name.lower(): value for name, value in request.headers.items()}
         identity = await api.access.decide(
             AccessRequest(
                 Operation.PUBLISH,
-                lowered,
+                headers,
                 api.config.api_id,
                 api.config.http_host,
-                channel=channel,
+                channel=parsed.path,
                 namespace=namespace.name,
-                raw_channel=raw_channel,
+                raw_channel=channel,
                 body=body,
-                headers=lowered,
+                headers=headers,
                 source_ip=visit.peer,
             ),
-            allowed,
+            namespace.publish_modes,
         )
-        api.access.remember(key, allowed, credentials=lowered, identity=identity)
+        api.remember(
+            channel,
+            headers.get("x-api-key", ""),
+            path=parsed.path,
+            until=api.access.holds_until(identity, headers),
+        )
+        return parsed.path
 
 
 def _parse(body: bytes) -> _Body:
@@ -150,7 +136,3 @@ def _parse(body: bytes) -> _Body:
     if not parsed.events:
         raise Refusal("BadRequestException", "events must hold at least one event.")
     return parsed
-
-
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}

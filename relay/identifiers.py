@@ -1,4 +1,4 @@
-"""Identifiers of events and requests: random UUIDs, quickly."""
+"""Identifiers of events and requests: UUIDs, quickly."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ from random import Random
 
 
 class Identifiers:
-    """Makes version 4 UUIDs. They name things and guard nothing, so any randomness will do.
+    """Makes UUIDs of version 4: a random beginning, and an end that is counted up.
+
+    They name things and guard nothing, so they need to be unique and not unguessable.
 
     Args:
-        rng: where they come from; a seeded one makes a run the same again.
+        rng: where the beginning comes from; a seeded one makes a run the same again.
     """
 
     def __init__(self, rng: Random) -> None:
-        self._bits = rng.getrandbits
+        text = f"{rng.getrandbits(72):018x}"
+        self._head = f"{text[:8]}-{text[8:12]}-4{text[12:15]}-a{text[15:]}-"
+        self._count = rng.getrandbits(40)
 
     def __call__(self) -> str:
         """The next one."""
-        text = f"{self._bits(128):032x}"
-        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
+        self._count = count = self._count + 1
+        return f"{self._head}{count:012x}"

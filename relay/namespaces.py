@@ -14,14 +14,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from event_protocol.channels import Channel, ChannelPattern
+from event_protocol.channels import ChannelPattern
 from relay.auth.access import Access
 from relay.auth.base import AuthMode, Authorizer
 from relay.config import ApiConfig, NamespaceConfig
 from relay.hub import Outlet, Route, Subscriber
 
 ROUTES_COUNT = 4096  # channels whose subscribers are kept resolved
-SPELLINGS_COUNT = 4096  # channel texts that are kept parsed
+PASSES_COUNT = 4096  # publishers whose right is remembered
+PASS_BYTES = 1024  # of the credentials of one
+HOSTS_COUNT = 1024  # host names whose API is remembered
 
 
 class Subscription(Subscriber):
@@ -131,7 +133,7 @@ class Api:
 
     def __init__(self, config: ApiConfig, *, authorizers: AuthorizerFactory) -> None:
         self._authorizers = authorizers
-        self._spellings: dict[str, Channel] = {}
+        self._passes: dict[tuple[str, str | bytes], tuple[float, str]] = {}
         self.channels = ChannelTable()
         self.apply(config)
 
@@ -144,6 +146,7 @@ class Api:
         self.modes = config.modes
         self.access = Access(self._authorizers(config))
         self._namespaces = {one.name: self._complete(one) for one in config.namespaces}
+        self._passes.clear()
 
     def _complete(self, namespace: NamespaceConfig) -> ChannelNamespace:
         publish, subscribe = namespace.publish_modes, namespace.subscribe_modes
@@ -157,19 +160,31 @@ class Api:
         """The namespace of that name, None when nobody created it."""
         return self._namespaces.get(name)
 
-    def parse_channel(self, text: str) -> Channel:
-        """The channel that a client wrote, remembered for the next time.
+    def remember(self, channel: str, presented: str | bytes, *, path: str, until: float) -> None:
+        """Lets a publisher pass unasked until the given moment; see :meth:`recall`.
 
-        Raises:
-            ChannelError: no channel is written so.
+        Args:
+            channel: as it was written.
+            presented: what stands for the credentials: the API key of a request, or the bytes of a
+                frame's authorization object. Nothing is never remembered, since that would open
+                the door to whoever presents nothing.
+            path: the normalized channel.
+            until: seconds since 1970.
         """
-        channel = self._spellings.get(text)
-        if channel is None:
-            channel = Channel.parse(text)
-            if len(self._spellings) >= SPELLINGS_COUNT:
-                self._spellings.clear()
-            self._spellings[text] = channel
-        return channel
+        if until <= 0 or not 0 < len(presented) <= PASS_BYTES:
+            return
+        if len(self._passes) >= PASSES_COUNT:
+            self._passes.clear()
+        self._passes[channel, presented] = (until, path)
+
+    def recall(self, channel: str, presented: str | bytes, *, wall: float) -> str | None:
+        """The normalized channel, if this publisher was allowed there before and still is.
+
+        Channel, namespace and credentials are what they were, so all three checks would say the
+        same again. None means: ask.
+        """
+        found = self._passes.get((channel, presented))
+        return found[1] if found is not None and wall < found[0] else None
 
 
 class Registry:
@@ -185,6 +200,7 @@ class Registry:
         self._authorizers = authorizers
         self._apis: dict[str, Api] = {}
         self._hosts: dict[str, Api] = {}
+        self._found: dict[str, Api | None] = {}
         for config in configs:
             self.put(config)
 
@@ -213,13 +229,24 @@ class Registry:
 
     def find(self, host: str) -> Api | None:
         """The API that a ``Host`` header leads to; None only when there is no API at all."""
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        name = name.lower()
+        try:
+            return self._found[host]
+        except KeyError:
+            if len(self._found) >= HOSTS_COUNT:
+                self._found.clear()
+            api = self._found[host] = self._search(host)
+            return api
+
+    def _search(self, host: str) -> Api | None:
+        name, colon, port = host.lower().rpartition(":")
+        if not (colon and port.isdigit()):
+            name = host.lower()
         found = self._hosts.get(name) or self._hosts.get(name.partition(".")[0])
-        return found or next(iter(self._apis.values()), None)
+        return found or next(iter(self), None)
 
     def _index(self) -> None:
         self._hosts = {}
+        self._found = {}
         for api in self:
             config = api.config
             for name in (config.label, config.http_host, config.realtime_host, *config.domains):

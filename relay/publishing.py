@@ -51,7 +51,7 @@ def find_target(api: Api, channel: str) -> tuple[Channel, ChannelNamespace]:
             that one reads as an authorization error without a message (observed with Android).
     """
     try:
-        parsed = api.parse_channel(channel)
+        parsed = Channel.parse(channel)
     except ChannelError as error:
         raise Refusal("BadRequestException", explain(error)) from error
     namespace = api.namespace(parsed.namespace)
@@ -110,6 +110,8 @@ def encode_outcome(
 ) -> tuple[str, str]:
     """The lists ``successful`` and ``failed`` as JSON text, for either transport."""
     if not too_large:
+        if count == 1:
+            return f'[{{"identifier":"{new_identifier()}","index":0}}]', "[]"
         accepted = ",".join(
             f'{{"identifier":"{new_identifier()}","index":{index}}}' for index in range(count)
         )

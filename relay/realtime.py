@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +65,7 @@ from relay.publishing import (
 
 _KEEP_ALIVE = encode(KeepAlive()).encode()
 _PROTOCOL_HEADER = "Sec-WebSocket-Protocol"
+_DATA = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
 
 
 class _Inbound(msgspec.Struct, gc=False):
@@ -144,6 +146,7 @@ class Connection:
         self._transport = transport
         self._socket = web.WebSocketResponse(
             protocols=(SUBPROTOCOL,),
+            autoclose=False,  # what is queued goes first
             compress=False,  # our frames go past the writer that would deflate them
             timeout=shared.budgets.close,
             max_msg_size=shared.limits.frame_bytes,
@@ -228,9 +231,10 @@ class Connection:
     async def _refuse(self, error_type: str, message: str | None, *, code: int) -> None:
         """Says why, lets the client read it, and closes normally.
 
-        An HTTP status instead would send Amplify into endless retry. So would a frame in the same
-        packet as the 101: with the npm package ws, Amplify begins to listen a turn of its loop
-        after the socket has opened (observed with aws-amplify 6.22 behind a proxy).
+        An HTTP status instead would send Amplify into endless retry. So would a frame that comes
+        with the 101: on the npm package ws, Amplify begins to listen some turns of its loop after
+        the socket has opened (observed with aws-amplify 6.22), and Node's own WebSocket loses a
+        frame that the close follows at once. So each step waits for the client to do its own.
         """
         shared = self._shared
         shared.journal.record(
@@ -240,10 +244,26 @@ class Connection:
             error_type=error_type,
             code=code,
         )
-        await shared.clock.sleep(shared.budgets.refusal)
+        await self._within(shared.budgets.refusal, self._hear(closing=False))
         self._send(ConnectionRefused((WireError(error_type, message, code),)))
-        await shared.clock.sleep(shared.budgets.refusal)
+        await self._within(shared.budgets.refusal, self._hear(closing=True))
         await self.close(WSCloseCode.OK, reason="denied")
+
+    async def _hear(self, *, closing: bool) -> None:
+        """Returns when the client says anything, or only when it closes; drops what it says."""
+        while (await self._socket.receive()).type in _DATA and closing:
+            pass
+
+    async def _within(self, budget: float, hearing: Coroutine[Any, Any, None]) -> None:
+        tasks = [
+            asyncio.ensure_future(each) for each in (hearing, self._shared.clock.sleep(budget))
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _access_request(
         self,
@@ -274,6 +294,8 @@ class Connection:
             elif message.type is WSMsgType.BINARY:
                 self._send(_operation_error("BadRequestException", "Frames must be text."))
             else:
+                self._leave()
+                await self._socket.close()
                 return
 
     def _publish_at_once(self, text: str) -> bool:
@@ -284,17 +306,13 @@ class Connection:
             return False
         if frame.type != "publish" or not frame.events or not is_id(frame.id):
             return False
-        api = self.api
-        try:
-            channel, namespace = find_target(api, frame.channel)
-        except Refusal:
-            return False
-        if not api.access.recall(
-            bytes(frame.authorization), namespace.publish_modes, wall=self._shared.clock.wall()
-        ):
+        path = self.api.recall(
+            frame.channel, bytes(frame.authorization), wall=self._shared.clock.wall()
+        )
+        if path is None:
             return False
         try:
-            self._broadcast(frame.id, channel.path, frame.events, size=len(text))
+            self._broadcast(frame.id, path, frame.events, size=len(text))
         except Refusal as refusal:
             self._send(PublishError(frame.id, _errors(refusal)))
         return True
@@ -339,12 +357,13 @@ class Connection:
                 raw_channel=frame.channel,
                 raw_events=frame.events,
             )
-            identity = await self.api.access.decide(request, namespace.publish_modes)
-            self.api.access.remember(
+            access = self.api.access
+            identity = await access.decide(request, namespace.publish_modes)
+            self.api.remember(
+                frame.channel,
                 _presented(text),
-                namespace.publish_modes,
-                credentials=request.credentials,
-                identity=identity,
+                path=channel.path,
+                until=access.holds_until(identity, request.credentials),
             )
             events = [msgspec.Raw(msgspec.json.encode(event)) for event in frame.events]
             self._broadcast(frame.id, channel.path, events, size=len(text))
@@ -370,8 +389,8 @@ class Connection:
             f'{{"id":"{frame_id}","type":"publish_success",'
             f'"successful":{successful},"failed":{failed}}}'.encode(),
         )
-        if accepted.tails:
-            route = self.api.channels.route(path)
+        route = self.api.channels.route(path)
+        if route.count and accepted.tails:
             shared.hub.publish(route, accepted.tails, size=accepted.size)
         self.visit.received += len(accepted.tails)
 

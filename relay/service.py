@@ -265,9 +265,17 @@ class Relay:
         self._servers.clear()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        visit = self._front.visit_of(request)
         try:
-            return await self._route(request, visit)
+            visit = self._front.visit_of(request)
+            api, path = self._find_api(request)
+            if visit.transport is None and path != REALTIME_PATH:
+                self._front.open(visit, "http", api="" if api is None else api.config.api_id)
+            if path.startswith(ADMIN_PREFIX):
+                return self._admin(request, visit=visit)
+            door = self._find_door(request, path)
+            if api is None or door is None:
+                return answer_unknown(request_id=self._new_identifier())
+            return await door(request, api=api, visit=visit)
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception:  # a defect of ours: the client gets AWS's answer, we get the traceback
@@ -276,22 +284,11 @@ class Relay:
                 "InternalFailureException", None, request_id=self._new_identifier(), status=500
             )
 
-    async def _route(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
-        path = request.path
-        api, path = self._find_api(request, path)
-        if visit.transport is None and path != REALTIME_PATH:
-            self._front.open(visit, "http", api="" if api is None else api.config.api_id)
-        if path.startswith(ADMIN_PREFIX):
-            return self._admin(request, visit=visit)
-        door = self._find_door(request, path)
-        if api is None or door is None:
-            return answer_unknown(request_id=self._new_identifier())
-        return await door(request, api=api, visit=visit)
-
-    def _find_api(self, request: web.BaseRequest, path: str) -> tuple[Api | None, str]:
+    def _find_api(self, request: web.BaseRequest) -> tuple[Api | None, str]:
         """The API that a request is for, and the path as it would be on AWS."""
+        path = request.path
         if not path.startswith(API_PREFIX):
-            return self.registry.find(request.host), path
+            return self.registry.find(request.headers.get("Host", "")), path
         name, slash, rest = path.removeprefix(API_PREFIX).partition("/")
         return self.registry.get(name), slash + rest
 

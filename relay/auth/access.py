@@ -20,9 +20,6 @@ from relay.auth.base import (
     Operation,
 )
 
-REMEMBERED_COUNT = 1024
-REMEMBERED_BYTES = 1024  # of one authorization object
-
 # Which mode is tried first where the credentials fit several; the rest follow in this order.
 PRECEDENCE = (AuthMode.API_KEY, AuthMode.AWS_IAM, AuthMode.COGNITO, AuthMode.OIDC, AuthMode.LAMBDA)
 
@@ -55,15 +52,10 @@ def decide_authorizer(
 
 
 class Access:
-    """The decisions of one API.
-
-    It remembers API keys that were right, by the bytes of the authorization object, since they
-    come with every publish and depend on nothing else. Every other mode is asked every time.
-    """
+    """The decisions of one API."""
 
     def __init__(self, authorizers: Sequence[Authorizer]) -> None:
         self._authorizers = tuple(authorizers)
-        self._remembered: dict[tuple[bytes, frozenset[AuthMode]], tuple[float, Identity]] = {}
 
     async def decide(self, request: AccessRequest, allowed: frozenset[AuthMode]) -> Identity:
         """Proves who asks, and that the mode is one of ``allowed``.
@@ -81,37 +73,15 @@ class Access:
             raise AccessDenied(error_code=403)
         return identity
 
-    def remember(
-        self,
-        presented: bytes,
-        allowed: frozenset[AuthMode],
-        *,
-        credentials: Mapping[str, str],
-        identity: Identity,
-    ) -> None:
-        """Keeps an allowed decision, if its mode is one that depends on the credentials alone.
+    def holds_until(self, identity: Identity, credentials: Mapping[str, str]) -> float:
+        """Until when a decision may be repeated without asking, in seconds since 1970.
 
-        Args:
-            presented: the bytes that stand for the credentials; empty ones are never kept, since
-                they would open the door to whoever presents nothing.
-            allowed: the modes of the decision.
-            credentials: the same, read.
-            identity: what was decided.
+        Only an API key depends on nothing but itself and time; all else is 0: ask every time.
         """
-        if identity.mode is not AuthMode.API_KEY or not 0 < len(presented) <= REMEMBERED_BYTES:
-            return
-        until = max(
+        if identity.mode is not AuthMode.API_KEY:
+            return 0.0
+        return max(
             one.valid_until(credentials)
             for one in self._authorizers
             if isinstance(one, ApiKeyAuthorizer)
         )
-        if len(self._remembered) >= REMEMBERED_COUNT:
-            self._remembered.clear()
-        self._remembered[presented, allowed] = (until, identity)
-
-    def recall(
-        self, presented: bytes, allowed: frozenset[AuthMode], *, wall: float
-    ) -> Identity | None:
-        """An earlier decision that still holds at ``wall``, or None: then :meth:`decide`."""
-        found = self._remembered.get((presented, allowed))
-        return found[1] if found is not None and wall < found[0] else None
