@@ -8,13 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
 
 from natless.vpc.netns import can_use_namespaces
+
+if TYPE_CHECKING:
+    from conftest import OrdinaryUser
 
 ROOT = Path(__file__).parents[2]
 NATLESS = Path(sys.executable).with_name("natless")
@@ -66,11 +70,9 @@ def environment(run: Path) -> dict[str, str]:
     return os.environ | {"TMPDIR": str(run), "NO_COLOR": "1", "COLUMNS": "200"}
 
 
-def natless(
-    *arguments: str, run: Path, prefix: Sequence[str] = (), cwd: Path = ROOT
-) -> subprocess.CompletedProcess[str]:
+def natless(*arguments: str, run: Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*prefix, NATLESS, *arguments],
+        [NATLESS, *arguments],
         capture_output=True,
         text=True,
         env=environment(run),
@@ -139,43 +141,15 @@ def test_no_secret_of_a_run_reaches_its_report_or_its_journal(
     assert "PRIVATE KEY" not in written
 
 
-def as_ordinary_user() -> tuple[str, ...]:
-    if os.getuid():
-        return ()
-    return ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")
-
-
-def test_the_demo_needs_no_root(tmp_path: Path) -> None:
-    prefix = as_ordinary_user()
-    check = [sys.executable, "-c", "import natless.vpc.netns as n; print(n.can_use_namespaces())"]
-    said = subprocess.run([*prefix, *check], capture_output=True, text=True, cwd="/")
-    if prefix and said.returncode:
-        pytest.skip("this checkout cannot be read by an ordinary user")
+def test_the_demo_needs_no_root(ordinary_user: OrdinaryUser) -> None:
+    check = "import natless.vpc.netns as n; print(n.can_use_namespaces())"
+    said = ordinary_user.run(["-c", check])
     if said.stdout.strip() != "None":
-        pytest.skip(f"an ordinary user has no namespaces here: {said.stdout.strip()}")
-    home = tmp_path / "home"
-    home.mkdir()
-    for folder in (home, *home.parents):
-        if (
-            folder.owner() == "root"
-            and folder != Path("/")
-            and tmp_path.parents[1] in folder.parents
-        ):
-            folder.chmod(0o755)
-    if prefix:
-        os.chown(home, 65534, 65534)
-    done = subprocess.run(
-        [*prefix, NATLESS, "demo", "--invocations", "4", "--json", "--out", str(home / "out")],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=environment(home)
-        | {"HOME": str(home), "XDG_DATA_HOME": str(home), "XDG_CACHE_HOME": str(home)},
-        timeout=150,
-    )
+        pytest.skip(f"an ordinary user has no namespaces here: {said.stdout}{said.stderr}")
+    done = ordinary_user.run(["-m", "natless.cli", "demo", "--invocations", "4", "--json"])
     assert done.returncode == 0, done.stderr
     assert all(run["kept"] for run in json.loads(done.stdout)["topologies"])
-    assert wait_until_gone(home) == []
+    assert wait_until_gone(ordinary_user.home) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
