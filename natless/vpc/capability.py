@@ -85,6 +85,10 @@ def explain_failure(step: str, number: int, message: str, *, around: Circumstanc
             f"this kernel has no nftables ({said}).",
             "Run: sudo modprobe -a nf_tables nft_chain_nat nft_ct nft_reject_inet",
         )
+    if step == "name lookup":
+        return Cause(
+            f"names cannot be looked up in the lab ({said}).", "Run: sudo touch /etc/resolv.conf"
+        )
     return Cause(f"the lab cannot be built: {said}.", f"Please report it, {_DOCKER}")
 
 

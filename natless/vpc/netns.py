@@ -177,6 +177,10 @@ class NetnsVpc:
             await self._wait_end(keeper)
             await complaints
             raise ComponentFailed(f"{error}\n{''.join(self._stderr)}".rstrip()) from error
+        if packet.get("step") == "servants":  # ours to answer for, not the machine's
+            await self._wait_end(keeper)
+            await complaints
+            raise ComponentFailed(f"{packet['message']}\n{''.join(self._stderr)}".rstrip())
         if (cause := cause_of(packet)) is not None:
             raise EnvironmentLacks(cause.message, hint=cause.hint)
 

@@ -1,19 +1,23 @@
 """A lab for tests, with somebody at the relay's place who answers every request with 404."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import json
 import os
 import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from natless.certificates import Authority, aws_names
 from natless.journal import Fact, Journal
-from natless.vpc.netns import NetnsVpc, Role
+from natless.vpc.netns import NetnsVpc, Role, can_use_namespaces
 
 LABEL = "abcdefghijklmnopqrstuvwxyz"
 REGION = "us-east-1"
@@ -49,12 +53,20 @@ class Bench:
         assert status == 0, err
         return json.loads(out)
 
+    def cleared(self) -> Bench:
+        """Itself, for another test: nothing was told and nobody has come."""
+        self.facts.clear()
+        self.peers.clear()
+        return self
+
     def told(self, kind: str) -> list[Mapping[str, Any]]:
         return [fact.data for fact in self.facts if fact.kind == kind]
 
 
 @contextlib.asynccontextmanager
 async def open_bench(directory: Path, *, is_answering: bool = True) -> AsyncIterator[Bench]:
+    if (reason := can_use_namespaces()) is not None:
+        pytest.skip(reason)
     authority = Authority.for_user(directory / "ca")
     pair = authority.issue(aws_names(REGION), directory=directory / "certificates")
     journal, facts = Journal(), []
@@ -72,7 +84,10 @@ async def open_bench(directory: Path, *, is_answering: bool = True) -> AsyncIter
             yield bench
             return
 
+        running: dict[asyncio.Task[Any] | None, asyncio.StreamWriter] = {}
+
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            running[asyncio.current_task()] = writer
             bench.peers.append(writer.get_extra_info("peername")[0])
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
                 while await reader.readuntil(b"\r\n\r\n"):
@@ -88,8 +103,6 @@ async def open_bench(directory: Path, *, is_answering: bool = True) -> AsyncIter
             yield bench
         finally:
             server.close()
-
-
-def commands(sequence: Sequence[str]) -> str:
-    """Lines of Python as one program."""
-    return "\n".join(sequence)
+            for writer in running.values():
+                writer.transport.abort()
+            await asyncio.gather(*(task for task in running if task is not None))

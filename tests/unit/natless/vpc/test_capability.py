@@ -50,7 +50,8 @@ def test_a_setting_for_plain_users_is_not_blamed_when_root_is_refused():
         ("namespaces", errno.ENOSYS, "no user or network namespaces", "CONFIG_USER_NS"),
         ("veth", errno.EOPNOTSUPP, "veth", "modprobe veth"),
         ("nft", errno.EOPNOTSUPP, "nftables", "modprobe -a nf_tables"),
-        ("name lookup", errno.ENOENT, "name lookup", "--network docker"),
+        ("name lookup", errno.ENOENT, "names cannot be looked up", "touch /etc/resolv.conf"),
+        ("forwarding", errno.EROFS, "forwarding", "--network docker"),
     ],
 )
 def test_a_missing_part_of_the_kernel_is_named_with_what_brings_it(step, number, said, hint):
