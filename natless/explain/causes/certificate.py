@@ -22,9 +22,9 @@ def explain(evidence: Evidence) -> Verdict | None:
         hop=Hop.ENDPOINT if is_inside(failure.address) else Hop.CHANNEL,
         sentence=(
             f"{opening(failure)}TCP to {address_of(failure)} stands, but the TLS handshake failed "
-            f"({failure.message}): the certificate shown for {name_of(failure)} is not one that the function "
-            "trusts. Find out who shows it; if it is a proxy that opens TLS, give the function its "
-            "certificate authority."
+            f"({failure.message}): the certificate shown for {name_of(failure)} is not one that "
+            "the function trusts. Find out who shows it; if it is a proxy that opens TLS, give the "
+            "function its certificate authority."
         ),
         next_steps=(
             "Look at the certificate (`openssl s_client -connect <address>:443 -servername "

@@ -43,9 +43,9 @@ def explain(evidence: Evidence) -> Verdict | None:
         hop=Hop.ENDPOINT,
         sentence=(
             f"{_what_happened(failure)}: {sure}the private DNS of an AppSync interface endpoint "
-            "captures the API's names, and the endpoint refuses Event APIs, which are always public. A NAT "
-            "alone does not help: switch the endpoint's private DNS off or use a custom domain, "
-            "both with a NAT, or run the function outside the VPC in dev."
+            "captures the API's names, and the endpoint refuses Event APIs, which are always "
+            "public. A NAT alone does not help: switch the endpoint's private DNS off or use a "
+            "custom domain, both with a NAT, or run the function outside the VPC in dev."
         ),
         next_steps=(advice.PRIVATE_DNS_OFF, advice.CUSTOM_DOMAIN, advice.LEAVE_VPC),
         evidence=observations(evidence),

@@ -24,8 +24,8 @@ def explain(evidence: Evidence) -> Verdict | None:
             f"{opening(failure)}The name resolved to {address_of(failure)}, an address "
             f"inside the VPC, and the SYN got no answer in {how_long(failure)}: most likely the "
             "private DNS of an interface endpoint captures the name, and its security group does "
-            "not let the function in. Opening the group would only reach an endpoint that refuses Event APIs: "
-            "switch its private DNS off, or run the function outside the VPC in dev."
+            "not let the function in. Opening the group would only reach an endpoint that refuses "
+            "Event APIs: switch its private DNS off, or run the function outside the VPC in dev."
         ),
         next_steps=(advice.PRIVATE_DNS_OFF, advice.CUSTOM_DOMAIN, advice.LEAVE_VPC),
         evidence=observations(evidence),

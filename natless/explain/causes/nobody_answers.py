@@ -22,8 +22,8 @@ def explain(evidence: Evidence) -> Verdict | None:
         hop=Hop.WORKER,
         sentence=(
             "The function reached the channel and published, but nobody on the developer's side "
-            f"answered in {how_long(failure)}: the way out of the VPC works. Start the developer's side "
-            "with the same app and stage, and leave it running."
+            f"answered in {how_long(failure)}: the way out of the VPC works. Start the "
+            "developer's side with the same app and stage, and leave it running."
         ),
         next_steps=(
             advice.KEEP_DEV_RUNNING,

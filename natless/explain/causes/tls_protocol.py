@@ -1,4 +1,4 @@
-"""The handshake failed, and not because of a certificate: the two sides do not speak the same TLS."""
+"""The handshake failed, and not by a certificate: the two sides do not speak the same TLS."""
 
 from __future__ import annotations
 
