@@ -48,12 +48,12 @@ API_PREFIX = "/_natless/apis/"  # then a label or an API id, then the path as on
 
 
 class Door(Protocol):
-    """Answers requests under some path, for one API."""
+    """Answers requests under some path."""
 
     def __call__(
-        self, request: web.BaseRequest, *, api: Api, visit: Visit
+        self, request: web.BaseRequest, *, api: Api | None, visit: Visit
     ) -> Awaitable[web.StreamResponse]:
-        """Answers one request."""
+        """Answers one request; ``api`` is the one its host names, None while there is none."""
 
 
 class Relay:
@@ -272,8 +272,13 @@ class Relay:
                 self._front.open(visit, "http", api="" if api is None else api.config.api_id)
             if path.startswith(ADMIN_PREFIX):
                 return self._admin(request, visit=visit)
-            door = self._find_door(request, path)
-            if api is None or door is None:
+            if api is not None:
+                if path == PUBLISH_PATH:
+                    return await self._publish(request, api=api, visit=visit)
+                if path == REALTIME_PATH and _is_upgrade(request):
+                    return await self._realtime(request, api=api, visit=visit)
+            door = self._find_door(path)
+            if door is None:
                 return answer_unknown(request_id=self._new_identifier())
             return await door(request, api=api, visit=visit)
         except (ConnectionError, asyncio.CancelledError):
@@ -292,11 +297,7 @@ class Relay:
         name, slash, rest = path.removeprefix(API_PREFIX).partition("/")
         return self.registry.get(name), slash + rest
 
-    def _find_door(self, request: web.BaseRequest, path: str) -> Door | None:
-        if path == PUBLISH_PATH:
-            return self._publish
-        if path == REALTIME_PATH:
-            return self._realtime if _is_upgrade(request) else None
+    def _find_door(self, path: str) -> Door | None:
         for prefix, door in self._doors.items():
             if path == prefix or path.startswith(prefix + "/"):
                 return door

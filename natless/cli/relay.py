@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+DEFAULT_PORT = 8443
+
 
 def relay(
-    port: Annotated[int, typer.Option(help="TLS port; 0 takes a free one.")] = 8443,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(help="TLS port; 0 takes a free one.  [default: 8443]")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")
+    ] = None,
     plain_port: Annotated[
         int | None, typer.Option(help="Also listen for http and ws; 0 takes a free port.")
     ] = None,
@@ -31,7 +39,13 @@ def relay(
     verify: Annotated[
         str | None, typer.Option(help="How signatures are checked: strict, parse-only or off.")
     ] = None,
-    region: Annotated[str, typer.Option(help="The AWS region in its names.")] = "us-east-1",
+    label: Annotated[
+        str | None,
+        typer.Option(help="26 letters or digits its host names begin with.  [default: random]"),
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(help="The AWS region in its names.  [default: us-east-1]")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="relay.toml, for everything; flags win.")
     ] = None,
@@ -52,24 +66,24 @@ def relay(
     """
     import os
     import sys
-    import tempfile
 
-    from natless.certificates import Authority, aws_names
-
-    authority = Authority.for_user()
-    served = authority.issue(
-        [*aws_names(region), "localhost", "127.0.0.1", "::1"],
-        directory=Path(tempfile.mkdtemp(prefix="natless-relay-")),
-    )
-    argv = [sys.executable, "-P", "-m", "relay", "--host", host, "--port", str(port)]
-    argv += ["--certificate", str(served.certificate), "--key", str(served.key)]
-    argv += ["--ca", str(authority.ca_path), "--region", region]
+    said = _read(config)
+    listen = said.get("listen", {})
+    argv = [sys.executable, "-P", "-m", "relay"]
+    if "certificate" not in listen:
+        argv += _make_certificate(said, region=region or "us-east-1", host=host)
+    if port is None and "port" not in listen:
+        port = DEFAULT_PORT
     for flag, values in (("--namespace", namespace), ("--api-key", api_key), ("--iam", iam)):
         for value in values or ():
             argv += [flag, value]
     for flag, one in (
+        ("--host", host),
+        ("--port", port),
         ("--plain-port", plain_port),
         ("--verify", verify),
+        ("--label", label),
+        ("--region", region),
         ("--config", config),
         ("--time-scale", time_scale),
         ("--journal", journal),
@@ -79,3 +93,56 @@ def relay(
     if as_json:
         argv.append("--json")
     os.execv(sys.executable, argv)
+
+
+def _read(config: Path | None) -> Mapping[str, Any]:
+    """What the file says; nothing when it is broken, which the relay explains better."""
+    import tomllib
+
+    with suppress(OSError, ValueError):
+        if config is not None:
+            return tomllib.loads(config.read_text(encoding="utf-8"))
+    return {}
+
+
+def _make_certificate(said: Mapping[str, Any], *, region: str, host: str | None) -> list[str]:
+    """A certificate for every name that the relay will answer to, as flags.
+
+    Key and certificate lie in anonymous memory that the relay inherits: nothing is left on disk
+    however it ends, and it can read them again on SIGHUP.
+    """
+    import tempfile
+
+    from natless.certificates import Authority
+
+    authority = Authority.for_user()
+    names = list(dict.fromkeys(_names(said, region=region, host=host)))
+    with tempfile.TemporaryDirectory(prefix="natless-relay-") as directory:
+        pair = authority.issue(names, directory=Path(directory))
+        served = [_keep_in_memory(path) for path in (pair.certificate, pair.key)]
+    return ["--certificate", served[0], "--key", served[1], "--ca", str(authority.ca_path)]
+
+
+def _names(said: Mapping[str, Any], *, region: str, host: str | None) -> Iterator[str]:
+    from natless.certificates import aws_names
+
+    yield from ("localhost", "*.localhost", "127.0.0.1", "::1")
+    yield from aws_names(region)
+    bound = host or str(said.get("listen", {}).get("host", ""))
+    if bound not in ("", "0.0.0.0", "::"):
+        yield bound
+    apis = said.get("api")
+    for api in apis if isinstance(apis, list) else ():
+        if isinstance(api, dict):
+            if isinstance(api.get("region"), str):
+                yield from aws_names(api["region"])
+            yield from (name for name in api.get("domains", ()) if isinstance(name, str))
+
+
+def _keep_in_memory(path: Path) -> str:
+    """The file's content under a path that this process and the one it becomes can read."""
+    import os
+
+    handle = os.memfd_create(path.name, 0)  # no MFD_CLOEXEC: inherited
+    os.write(handle, path.read_bytes())
+    return f"/proc/self/fd/{handle}"
