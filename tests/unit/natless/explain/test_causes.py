@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import natless.explain.causes
 from event_protocol.phases import Outcome, Phase
 from natless.explain import Certainty, Dropper, Hop, NetworkFacts, explain
-from natless.explain.causes import CAUSES, unknown
+from natless.explain.causes import CAUSES, endpoint_silent, syn_unanswered, unknown
 from natless.measure import CallerResult
 from tests.unit.natless.explain.calls import INSIDE, PUBLIC, answered_call, evidence, failed_call
 
@@ -136,6 +136,12 @@ def test_the_endpoint_is_told_with_what_it_said_and_that_a_nat_does_not_help():
     assert "resolved to 10.0.9.10, inside the VPC" in sentence
     assert "HTTP 403" in sentence
     assert "A NAT alone does not help" in sentence
+
+
+def test_silence_from_inside_the_vpc_is_no_missing_nat_whatever_the_order_of_causes():
+    inside = evidence(failed_call(Phase.CONNECT, Outcome.TIMEOUT, address=INSIDE), network=VPC)
+    assert syn_unanswered.explain(inside) is None
+    assert endpoint_silent.explain(evidence(failed_call(Phase.CONNECT, Outcome.TIMEOUT))) is None
 
 
 def test_a_cause_that_is_not_proven_does_not_sound_so():

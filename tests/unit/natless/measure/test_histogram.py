@@ -62,6 +62,12 @@ def test_samples_that_come_after_a_percentile_count_too():
     assert histogram.percentile(0.5) == 2.0
 
 
+def test_no_folded_percentile_leaves_the_range_that_occurred():
+    histogram = Histogram([0.0101, 0.0101, 0.0101], exact_count=1)
+    assert not histogram.is_exact
+    assert histogram.percentile(0.5) == histogram.percentile(1) == 0.0101
+
+
 def test_a_folded_zero_stays_zero():
     assert Histogram([0.0, 0.0, 0.0], exact_count=1).percentile(0.5) == 0.0
 

@@ -1,0 +1,24 @@
+from event_protocol.phases import InvocationRecord, Strategy
+from natless.report.calls import SHOWN_COUNT, draw_calls
+
+
+def call(started: float, seconds: float, strategy: Strategy = Strategy.WORKER) -> InvocationRecord:
+    return InvocationRecord("r", "w", started == 0, strategy, started, started + seconds, ())
+
+
+def test_bars_are_as_high_as_their_calls_are_long_and_in_order():
+    bars = draw_calls([call(5.0, 2.0, Strategy.ERROR), call(0.0, 4.0)])
+    assert [bar.height for bar in bars] == [100.0, 50.0]
+    assert [bar.kind for bar in bars] == ["worker", "fallback"]
+    assert bars[0].text == "call 1: 4.0 s, worker, cold"
+
+
+def test_many_calls_stay_within_the_drawing():
+    bars = draw_calls([call(float(n), 1.0) for n in range(500)])
+    assert len(bars) == SHOWN_COUNT
+    assert all(bar.x + bar.width <= 100 for bar in bars)
+
+
+def test_no_calls_are_no_bars_and_calls_of_no_length_are_bars():
+    assert draw_calls([]) == ()
+    assert draw_calls([call(1.0, 0.0)])[0].height > 0
