@@ -14,9 +14,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from natless.errors import ComponentFailed
 from natless.journal import Journal
+from natless.lambda_host.launcher import die_with_parent
 
 READY_BUDGET = 10.0  # seconds; it takes less than one, except on a machine that is very busy
 DRAIN_BUDGET = 5.0  # seconds between SIGTERM and SIGKILL
@@ -70,7 +72,8 @@ async def start_relay(
     Raises:
         ComponentFailed: it ended, or was not ready within its budget.
     """
-    argv = [sys.executable, "-P", "-m", "relay", "--json", "--journal", "-", "--port", "0"]
+    argv = [*die_with_parent(), sys.executable, "-P", "-m", "relay"]
+    argv += ["--json", "--journal", "-", "--port", "0"]
     argv += ["--certificate", str(certificate), "--key", str(key), "--ca", str(ca)]
     argv += ["--api-key", api_key, "--label", label, "--region", region]
     for namespace in namespaces:
@@ -107,7 +110,7 @@ async def start_relay(
 
 async def _read_ready(
     process: asyncio.subprocess.Process, errors: deque[str]
-) -> dict[str, dict[str, str] | str]:
+) -> dict[str, Any]:
     assert process.stdout is not None
     try:
         line = await asyncio.wait_for(process.stdout.readline(), READY_BUDGET)

@@ -9,6 +9,7 @@ import typer
 
 from natless.cli.demo import demo
 from natless.cli.relay import relay
+from natless.cli.running import Terminated
 from natless.errors import NatlessError
 
 app = typer.Typer(
@@ -55,6 +56,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print("natless: interrupted; nothing is left running", file=sys.stderr)
         sys.exit(130)
+    except Terminated:
+        print("natless: terminated; nothing is left running", file=sys.stderr)
+        sys.exit(143)
 
 
 if __name__ == "__main__":

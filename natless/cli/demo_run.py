@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from natless.cli.running import run_until_done
 from natless.errors import EnvironmentLacks, PromiseBroken, UsageError
 from natless.journal import Journal
 from natless.progress import choose_progress
@@ -42,7 +42,7 @@ def run_demo(
         tempfile.TemporaryDirectory(prefix="natless-") as scratch,
         Journal.to_file(out / "journal.jsonl") as journal,
     ):
-        document = asyncio.run(
+        document = run_until_done(
             run_side_by_side(
                 settings,
                 topologies,

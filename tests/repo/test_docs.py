@@ -38,7 +38,9 @@ def test_no_link_between_files_is_broken(path: Path) -> None:
 def test_every_command_that_the_readme_names_exists() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"\bmake ([a-z]+)\b", text):
+    targets = re.findall(r"`make ([a-z]+)`|^make ([a-z]+)$", text, flags=re.MULTILINE)
+    assert targets
+    for target in ("".join(each) for each in targets):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), f"make {target}"
     commands = generate.pages()["cli.md"]
     for command in re.findall(r"\bnatless ([a-z]+)\b", " ".join(re.findall(r"`([^`]+)`", text))):
