@@ -33,14 +33,12 @@ class Lab:
 
     Attributes:
         network: the namespaces, with their cables laid.
-        covers: what a program sees in place of the machine's files for name lookup.
         servants: the resolver and the endpoint.
         on_fact: takes what the servants report.
         programs: the number by which the outside knows a program, by its process id.
     """
 
     network: Network
-    covers: Mapping[str, str]
     servants: Mapping[Role, Servant]
     on_fact: OnFact
     programs: dict[int, int] = field(default_factory=dict)
@@ -80,7 +78,6 @@ class Lab:
             environment=request["environment"],
             directory=request["directory"],
             network=self.network.of(role),
-            covers=self.covers,
             stdout=stdout,
             stderr=stderr,
             keeps_powers=role is Role.ROUTER,

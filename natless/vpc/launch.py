@@ -5,9 +5,7 @@
     fork ─ own session ─ network namespace ─ own mounts ─ no powers ─ exec
       └─ the parent reads a pipe that closes on exec, or brings the step that failed
 
-Name lookup is a matter of files: each program gets its own ``/etc/resolv.conf``, ``/etc/hosts`` and
-``/etc/nsswitch.conf``. The last one too, because ``nss-resolve``, ``mymachines`` and nscd answer
-over Unix sockets of the host, which network namespaces do not cover.
+What names mean in there was settled before, in :mod:`natless.vpc.name_lookup`.
 """
 
 from __future__ import annotations
@@ -39,7 +37,6 @@ class Program:
         environment: the whole environment.
         directory: the working directory.
         network: an open descriptor of the network namespace.
-        covers: files or directories to see in place of others, source by target.
         stdout: a descriptor for the standard output.
         stderr: a descriptor for the standard error.
         inherited: descriptors that stay open under their own number.
@@ -50,7 +47,6 @@ class Program:
     environment: Mapping[str, str]
     directory: str
     network: int
-    covers: Mapping[str, str]
     stdout: int
     stderr: int
     inherited: tuple[int, ...] = ()
@@ -90,9 +86,6 @@ def _become(program: Program, *, report: int) -> NoReturn:
         kernel.enter(program.network, flags=kernel.CLONE_NEWNET)
         step = "get mounts of its own"
         kernel.unshare(kernel.CLONE_NEWNS)
-        for target, source in program.covers.items():
-            step = f"cover {target}"
-            kernel.bind(source, target)
         if not program.keeps_powers:
             step = "give up its powers"
             kernel.give_up_powers()
@@ -121,30 +114,6 @@ def _reset_signals() -> None:
         with contextlib.suppress(OSError, ValueError):  # SIGKILL and SIGSTOP
             signal.signal(each, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def name_lookup_covers(directory: Path, *, resolver: str) -> dict[str, str]:
-    """Writes the files of name lookup into ``directory``; returns what covers what.
-
-    Raises:
-        FileNotFoundError: the machine has no ``/etc/resolv.conf`` that could be covered.
-    """
-    files = {
-        "/etc/resolv.conf": f"nameserver {resolver}\n",
-        "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
-        "/etc/nsswitch.conf": "hosts: files dns\n",
-    }
-    covers = {}
-    for target, content in files.items():
-        source = directory / Path(target).name
-        source.write_text(content)
-        covers[target] = str(source)
-    empty = directory / "empty"
-    empty.mkdir(exist_ok=True)
-    covers["/run/nscd"] = covers["/var/run/nscd"] = str(empty)
-    if not Path("/etc/resolv.conf").exists():
-        raise FileNotFoundError("/etc/resolv.conf is missing, or is a link to nothing")
-    return {target: source for target, source in covers.items() if Path(target).exists()}
 
 
 def python_program(module: str, *arguments: str) -> tuple[str, ...]:

@@ -20,7 +20,6 @@ import itertools
 import os
 import socket
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -110,7 +109,7 @@ class NetnsVpc:
             certificate: for the interface endpoint; it must cover the API's names.
             ca: the certificate of its authority, which probes trust.
             journal: takes what happens in the lab.
-            directory: for the few files of the lab, removed at its end.
+            directory: where files may be for a moment while the lab is built.
 
         Raises:
             EnvironmentLacks: this machine cannot hold a lab; the hint says what to do.
@@ -122,25 +121,24 @@ class NetnsVpc:
             )
         check_host_routes()
         started = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="vpc-", dir=directory) as files:
-            ours, theirs = wire.pair()
-            ours.setblocking(False)
-            with ours:
-                vpc = cls(api=Api(label=label, region=region), ca=ca, journal=journal, control=ours)
-                async with vpc._supervised(theirs, certificate=certificate, files=files):
-                    journal.record("vpc.opened", source="vpc", seconds=time.monotonic() - started)
-                    yield vpc
-                journal.record("vpc.closed", source="vpc")
+        ours, theirs = wire.pair()
+        ours.setblocking(False)
+        with ours:
+            vpc = cls(api=Api(label=label, region=region), ca=ca, journal=journal, control=ours)
+            async with vpc._supervised(theirs, certificate=certificate, directory=directory):
+                journal.record("vpc.opened", source="vpc", seconds=time.monotonic() - started)
+                yield vpc
+            journal.record("vpc.closed", source="vpc")
 
     @contextlib.asynccontextmanager
     async def _supervised(
-        self, theirs: socket.socket, *, certificate: Certificate, files: str
+        self, theirs: socket.socket, *, certificate: Certificate, directory: Path
     ) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         with theirs:
             keeper = await asyncio.create_subprocess_exec(
                 *python_program("natless.vpc.supervisor", "--control", str(theirs.fileno())),
-                *("--directory", files),
+                *("--directory", str(directory)),
                 *("--certificate", str(certificate.certificate), "--key", str(certificate.key)),
                 pass_fds=(theirs.fileno(),),
                 env=python_environment(os.environ),

@@ -107,7 +107,6 @@ def _start(
             environment=python_environment(os.environ),
             directory="/",
             network=network.of(role),
-            covers={},
             stdout=2,
             stderr=2,
             inherited=tuple(each.fileno() for each in handed.values()),

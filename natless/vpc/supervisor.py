@@ -34,8 +34,9 @@ from typing import Any, NoReturn
 
 from natless.vpc import kernel, wire
 from natless.vpc.lab import REQUESTS, Lab
-from natless.vpc.launch import LaunchFailed, name_lookup_covers
+from natless.vpc.launch import LaunchFailed
 from natless.vpc.model import ADDRESSES, TLS_PORT, Role
+from natless.vpc.name_lookup import cover_name_lookup
 from natless.vpc.network import Network, make_network, write_setting
 from natless.vpc.plan import Plan
 from natless.vpc.rules import RuleSet
@@ -95,8 +96,8 @@ class Supervisor:
         options = self._options
         network = _make_network()
         with step("name lookup"):
-            covers = name_lookup_covers(
-                Path(options.directory), resolver=ADDRESSES.resolver.address
+            cover_name_lookup(
+                resolver=ADDRESSES.resolver.address, directory=Path(options.directory)
             )
         # The servants start while we import pyroute2, which takes a quarter of a second.
         with step("servants"):
@@ -105,7 +106,6 @@ class Supervisor:
         _lay_network(network)
         lab = Lab(
             network=network,
-            covers=covers,
             servants={Role.RESOLVER: resolver, Role.ENDPOINT: endpoint},
             on_fact=self._forward_fact,
         )

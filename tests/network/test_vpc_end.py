@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,13 @@ from natless.vpc.model import Role
 from natless.vpc.topologies import find
 from tests.network.vpc_bench import LABEL, open_bench
 
+ROOT = Path(__file__).resolve().parents[2]
 BUDGET = 20.0  # for what takes milliseconds
 
 
 async def test_a_closed_lab_leaves_no_file_and_no_process(tmp_path):
     async with open_bench(tmp_path) as bench:
         program = await bench.vpc.run(Role.FUNCTION, ["sleep", "600"], environment=os.environ)
-        assert list(tmp_path.glob("vpc-*"))
         assert processes_of(tmp_path)
     assert list(tmp_path.glob("vpc-*")) == []
     assert processes_of(tmp_path) == []
@@ -73,7 +74,8 @@ async def test_a_resolver_that_dies_breaks_the_lab_and_is_named(tmp_path):
         program = await bench.vpc.run(Role.FUNCTION, ["sleep", "600"], environment=os.environ)
         code = "import os, sys; os.kill(int(sys.argv[1]), 9)"
         pids = await bench.ask(FIND, "natless.vpc.resolver", role=Role.ROUTER)
-        await bench.python(code, str(pids[0]), role=Role.ROUTER)
+        with contextlib.suppress(ComponentFailed):  # the lab may be quicker than our program's end
+            await bench.python(code, str(pids[0]), role=Role.ROUTER)
         with pytest.raises(ComponentFailed, match="resolver has ended"):
             await program.wait()
 
@@ -97,6 +99,77 @@ async def test_a_certificate_that_is_not_there_fails_at_once_with_the_reason(tmp
         ):
             pytest.fail("it was built after all")
     assert processes_of(tmp_path) == []
+
+
+OUTER = """
+import asyncio, os, sys
+from pathlib import Path
+from natless.vpc.model import Role
+from tests.network.vpc_bench import open_bench
+
+async def main(directory):
+    async with open_bench(Path(directory)) as bench:
+        await bench.vpc.run(Role.FUNCTION, ["sleep", "600"], environment=os.environ)
+        print("up", flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("whom", ["outer", "keeper", "supervisor"])
+async def test_whoever_is_killed_the_whole_lab_is_gone(tmp_path, whom):
+    """SIGKILL leaves nobody time to clean up: the kernel does."""
+    async with open_bench(tmp_path, is_answering=False):
+        pass  # which skips where there are no namespaces
+    outer = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", OUTER, str(tmp_path)),
+        cwd=ROOT,
+        env=dict(os.environ, MARK=str(tmp_path)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(BUDGET):
+            assert await outer.stdout.readline() == b"up\n"
+        members = marked(tmp_path)
+        spaces = {network_of(pid) for pid in members} - {network_of(os.getpid())}
+        keeper, supervisor = sorted(processes_of(tmp_path, "natless.vpc.supervisor"))
+        assert len(members) >= 6  # outer, keeper, supervisor, resolver, endpoint, sleep
+        assert len(spaces) == 4  # router, function, resolver, endpoint
+        pid = {"outer": outer.pid, "keeper": keeper, "supervisor": supervisor}[whom]
+        os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(BUDGET):
+            while set(marked(tmp_path)) - {outer.pid}:  # noqa: ASYNC110  nobody tells us
+                await asyncio.sleep(0.01)
+        assert list(tmp_path.glob("vpc-*")) == []
+        assert not spaces & {network_of(pid) for pid in all_processes()}
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            outer.kill()
+        await outer.communicate()
+
+
+def all_processes():
+    return [int(each.name) for each in Path("/proc").glob("[0-9]*")]
+
+
+def marked(directory):
+    """The processes of this machine with the directory in their command or environment."""
+    found = []
+    for pid in all_processes():
+        with contextlib.suppress(OSError):
+            told = Path(f"/proc/{pid}/cmdline").read_bytes()
+            told += Path(f"/proc/{pid}/environ").read_bytes()
+            is_dead = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            if str(directory).encode() in told and not is_dead and pid != os.getpid():
+                found.append(pid)
+    return found
+
+
+def network_of(pid):
+    with contextlib.suppress(OSError):
+        return str(Path(f"/proc/{pid}/ns/net").readlink())
+    return "gone"
 
 
 FIND = """
