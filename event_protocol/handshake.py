@@ -138,7 +138,7 @@ _SECRETS = re.compile(
     | (?P<signature> \bAWS4-HMAC-SHA256\b ) [^\r\n"]*
     | (?P<key> \bda2-[a-z0-9]+ )
     | (?P<access> \b(?:AKIA|ASIA)[A-Z0-9]{16}\b )
-    | (?P<jwt> \beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]* )
+    | (?P<jwt> \beyJ[A-Za-z0-9_-]{1,512}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]* )
     """,
     re.IGNORECASE | re.VERBOSE,
 )

@@ -34,7 +34,8 @@ def test_these_are_channels(text):
     "text",
     [
         "", "/", "//", "a//b", "//a", "a//", "/a/b/c/d/e/f", "-a", "a-", "a_b", "a.b", "a b", "é",
-        "a\n", "\na", "a/\n", "*", "/*", "/a/*", "A" * 51, "a/" + "A" * 51, "a\x00", "\ud800", "\u0661",
+        "a\n", "\na", "a/\n", "*", "/*", "/a/*", "A" * 51, "a/" + "A" * 51, "a\x00", "\ud800",
+        "\u0661",
     ],
 )  # fmt: skip
 def test_these_are_not_channels(text):
