@@ -1,4 +1,8 @@
-"""Every call of a topology as one bar beside the others."""
+"""Every call of a topology as one bar beside the others.
+
+A cold call is often fifty times as long as a warm one, and would leave nothing of the others to
+see. So the scale is that of the warm calls, and what is longer is cut, which the drawing shows.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,13 @@ from dataclasses import dataclass
 
 from event_protocol.phases import InvocationRecord, Strategy
 from natless.measure.durations import humanize
+from natless.measure.recorder import CallerResult
 
 SHOWN_COUNT = 120  # bars; more would be thinner than a pixel on a phone
 
 _LEAST_HEIGHT = 4.0
+_FAR = 3.0  # times a warm call, from where a cold one is cut
+_HEADROOM = 1.5  # so that a cut bar still stands out
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +27,9 @@ class CallBar:
     Attributes:
         x: left edge.
         width: of the bar.
-        height: in proportion to the longest call shown.
+        height: in proportion to the longest warm call; 100 at most.
         kind: ``worker`` or ``fallback``.
+        is_cut: whether the call was longer than the drawing is high.
         text: for a pointer that rests on it.
     """
 
@@ -29,24 +37,40 @@ class CallBar:
     width: float
     height: float
     kind: str
+    is_cut: bool
     text: str
 
 
-def draw_calls(records: Sequence[InvocationRecord]) -> tuple[CallBar, ...]:
-    """Bars for the first calls, from left to right, in the order in which they began."""
+def draw_calls(
+    records: Sequence[InvocationRecord], results: Sequence[CallerResult] = ()
+) -> tuple[CallBar, ...]:
+    """Bars for the first calls, from left to right, in the order in which they began.
+
+    Args:
+        records: what the guest measured.
+        results: what the callers waited, which counts where it is known.
+    """
+    waits = {result.request_id: result.duration for result in results}
     shown = sorted(records, key=lambda record: record.started)[:SHOWN_COUNT]
-    if not shown:
-        return ()
-    longest = max(record.finished - record.started for record in shown) or 1.0
-    slot = 100 / max(len(shown), 20)
+    timed = [(each, waits.get(each.request_id, each.finished - each.started)) for each in shown]
+    slot = 100 / max(len(timed), 20)
+    scale = _choose_scale(timed)
     return tuple(
         CallBar(
             x=round(index * slot, 3),
             width=round(slot * 0.72, 3),
-            height=round(max((record.finished - record.started) / longest * 100, _LEAST_HEIGHT), 2),
+            height=round(min(max(seconds / scale * 100, _LEAST_HEIGHT), 100.0), 2),
             kind="worker" if record.strategy is Strategy.WORKER else "fallback",
-            text=f"call {index + 1}: {humanize(record.finished - record.started)}, "
-            f"{record.strategy}{', cold' if record.cold else ''}",
+            is_cut=seconds > scale,
+            text=f"call {index + 1}: {humanize(seconds)}, {record.strategy}"
+            f"{', cold' if record.cold else ''}",
         )
-        for index, record in enumerate(shown)
+        for index, (record, seconds) in enumerate(timed)
     )
+
+
+def _choose_scale(timed: Sequence[tuple[InvocationRecord, float]]) -> float:
+    """Seconds at the upper edge: the longest call, or a warm one if all of those are far shorter."""
+    longest = max((seconds for _, seconds in timed), default=0.0) or 1.0
+    warm = max((seconds for record, seconds in timed if not record.cold), default=0.0)
+    return warm * _HEADROOM if 0 < warm * _FAR < longest else longest

@@ -205,9 +205,10 @@ def _upright_grid(has_endpoint: bool) -> _Grid:
 def _draw(topology: TopologyRun, grid: _Grid) -> Diagram:
     verdict, network = topology.verdict, topology.network
     looks = _looks(topology)
+    resolver = "" if network.in_vpc is False else network.resolver_address
     nodes = [
-        grid.node(Side.FUNCTION, "function", network.function_address, looks[Side.FUNCTION]),
-        grid.node(Side.RESOLVER, "resolver", network.resolver_address, looks[Side.RESOLVER]),
+        grid.node(Side.FUNCTION, "function", _own_address(network), looks[Side.FUNCTION]),
+        grid.node(Side.RESOLVER, "resolver", resolver, looks[Side.RESOLVER]),
         grid.node(Side.CHANNEL, "AppSync", network.channel_address, looks[Side.CHANNEL]),
         grid.node(Side.MACHINE, "your machine", "worker", looks[Side.MACHINE]),
     ]
@@ -230,6 +231,11 @@ def _draw(topology: TopologyRun, grid: _Grid) -> Diagram:
         frame=frame,
         is_upright=grid.is_upright,
     )
+
+
+def _own_address(network: NetworkFacts) -> str:
+    """Outside a VPC a function has no address that anybody could know."""
+    return "Lambda's network" if network.in_vpc is False else network.function_address
 
 
 def _way_out(network: NetworkFacts) -> tuple[str, str]:

@@ -24,7 +24,7 @@ from natless.explain.evidence import Evidence, NetworkFacts
 from natless.explain.seen import PromiseLike, describe_seen, is_kept
 from natless.explain.verdict import Verdict
 from natless.measure.histogram import Percentiles
-from natless.measure.recorder import Recorder
+from natless.measure.recorder import CallerResult, Recorder
 
 VERSION = 1
 
@@ -113,6 +113,7 @@ class TopologyRun:
         network: what is known about the network.
         probes: the checks of the network itself.
         invocations: what the guest measured, the first calls of the run.
+        results: what the callers got, the first calls of the run.
         ready_seconds: from the wish for this network to its being there, None when not measured.
     """
 
@@ -131,6 +132,7 @@ class TopologyRun:
     network: NetworkFacts = field(default_factory=NetworkFacts)
     probes: tuple[ProbeRun, ...] = ()
     invocations: tuple[InvocationRecord, ...] = ()
+    results: tuple[CallerResult, ...] = ()
     ready_seconds: float | None = None
 
     @property
@@ -228,5 +230,6 @@ def describe_topology(
         network=facts,
         probes=checks,
         invocations=recorder.records,
+        results=recorder.results,
         ready_seconds=ready_seconds,
     )

@@ -160,9 +160,9 @@ def _view_topologies(topologies: tuple[TopologyRun, ...]) -> list[TopologyView]:
             diagrams=draw_diagrams(topology),
             diagram_text=describe_diagram(topology),
             waterfalls=tuple(_choose_waterfalls(topology)),
-            calls=draw_calls(topology.invocations),
+            calls=draw_calls(topology.invocations, topology.results),
             certainty=_CERTAINTY[topology.verdict.certainty],
-            facts=tuple(_facts(topology.invocations)),
+            facts=tuple(_facts(topology)),
         )
         for topology in topologies
     ]
@@ -173,26 +173,31 @@ def _choose_waterfalls(topology: TopologyRun) -> Iterable[Waterfall]:
 
     The warm one is the median, as the p50 in the table is.
     """
+    callers = {result.request_id: result for result in topology.results}
     cold = next((r for r in topology.invocations if r.cold), None)
     warm = sorted((r for r in topology.invocations if not r.cold), key=_seconds)
     if cold is not None:
-        yield draw_waterfall(cold, title="first call, cold")
+        caller = callers.get(cold.request_id)
+        yield draw_waterfall(cold, title="first call, cold", caller=caller)
     if not warm:
         return
     typical = warm[(len(warm) - 1) // 2]
-    if cold is None:
-        yield draw_waterfall(typical, title="a typical call")
-    elif typical.strategy is Strategy.WORKER:
-        yield draw_waterfall(typical, title="a typical call, warm")
+    if cold is None or typical.strategy is Strategy.WORKER:
+        title = "a typical call, warm" if cold else "a typical call"
+        yield draw_waterfall(typical, title=title, caller=callers.get(typical.request_id))
 
 
 def _seconds(record: InvocationRecord) -> float:
     return record.finished - record.started
 
 
-def _facts(records: Iterable[InvocationRecord]) -> Iterable[str]:
-    for record in list(records)[:_SHOWN_INVOCATIONS]:
-        yield json.dumps(_plain(record), ensure_ascii=False)
+def _facts(topology: TopologyRun) -> Iterable[str]:
+    waits = {result.request_id: result.duration for result in topology.results}
+    for record in topology.invocations[:_SHOWN_INVOCATIONS]:
+        plain = _plain(record)
+        if record.request_id in waits:
+            plain |= {"caller_ms": round(waits[record.request_id] * 1000, 3)}
+        yield json.dumps(plain, ensure_ascii=False)
 
 
 def _plain(record: InvocationRecord) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strate
 from natless.explain.evidence import Dropper, NetworkFacts
 from natless.explain.verdict import Candidate, Certainty, Hop, Verdict
 from natless.measure.histogram import Percentiles
+from natless.measure.recorder import CallerResult
 from natless.report.document import (
     VERSION,
     Platform,
@@ -84,6 +85,15 @@ _INVOCATION = object_of(
     Member("note", TEXT),
 )
 
+_RESULT = object_of(
+    CallerResult,
+    Member("request_id", TEXT),
+    Member("started_at", SECONDS, "started"),
+    Member("finished_at", SECONDS, "finished"),
+    Member("answered", FLAG),
+    Member("error_type", TEXT),
+)
+
 _CANDIDATE = object_of(
     Candidate, Member("cause", TEXT), Member("text", TEXT), Member("check", TEXT)
 )
@@ -142,6 +152,7 @@ _TOPOLOGY = object_of(
     Member("network", _NETWORK),
     Member("probes", list_of(_PROBE)),
     Member("invocations", list_of(_INVOCATION)),
+    Member("results", list_of(_RESULT)),
 )
 
 _PLATFORM = object_of(

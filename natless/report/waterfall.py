@@ -1,6 +1,7 @@
 """One invocation as rows of bars: where each stands, how wide it is, and what it says.
 
-Positions are percentages of the whole call, so that the drawing fits any screen::
+Positions are percentages of the whole call, as its caller waited for it, so that the drawing fits
+any screen::
 
     resolve   |▌                                         |   1.9 ms   of 2.0 s
     connect   | ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▏✕   |   3.0 s    of 3.0 s   ▏ its budget
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy
 from natless.measure.durations import humanize
+from natless.measure.recorder import CallerResult
 
 _GROUPS = {
     Phase.PUBLISH: "deliver",
@@ -24,6 +26,7 @@ _GROUPS = {
 }
 _LEAST_WIDTH = 0.35  # percent; a bar of no width would hide that a phase was there
 _TICK_COUNT = 4  # about
+_WORTH_A_ROW = 0.05  # of the call; below, what passed before the guest is noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class Bar:
 
     Attributes:
         label: the phase, or the fallback.
-        kind: what to paint: ``open``, ``deliver``, ``handle``, ``reply``, ``fallback``, ``failed``.
+        kind: what to paint: ``wait``, ``open``, ``deliver``, ``handle``, ``reply``, ``fallback``,
+            ``failed``.
         left: percent.
         width: percent.
         duration: for a reader.
@@ -78,15 +82,20 @@ class Waterfall:
     ticks: tuple[Tick, ...]
 
 
-def draw_waterfall(record: InvocationRecord, *, title: str) -> Waterfall:
-    """Lays out the phases of one invocation."""
-    ends = [record.finished, *(span.finished for span in record.spans)]
-    seconds = max(max(ends) - record.started, 1e-6)
-    bars = [_draw_span(span, origin=record.started, seconds=seconds) for span in record.spans]
-    bars += _draw_fallback(record, seconds=seconds)
+def draw_waterfall(
+    record: InvocationRecord, *, title: str, caller: CallerResult | None = None
+) -> Waterfall:
+    """Lays out the phases of one invocation; with its caller, from the caller's question on."""
+    origin = min(record.started, caller.started) if caller else record.started
+    finished = max(record.finished, caller.finished) if caller else record.finished
+    ends = [finished, *(span.finished for span in record.spans)]
+    seconds = max(max(ends) - origin, 1e-6)
+    bars = [*_draw_start(record, origin=origin, seconds=seconds)]
+    bars += [_draw_span(span, origin=origin, seconds=seconds) for span in record.spans]
+    bars += _draw_fallback(record, origin=origin, seconds=seconds)
     return Waterfall(
         title=title,
-        duration=humanize(record.finished - record.started),
+        duration=humanize(finished - origin),
         bars=tuple(sorted(bars, key=lambda bar: bar.left)),
         ticks=tuple(_draw_ticks(seconds)),
     )
@@ -94,6 +103,19 @@ def draw_waterfall(record: InvocationRecord, *, title: str) -> Waterfall:
 
 def _percent(seconds: float, whole: float) -> float:
     return round(min(max(seconds / whole * 100, 0.0), 100.0), 3)
+
+
+def _draw_start(record: InvocationRecord, *, origin: float, seconds: float) -> Iterator[Bar]:
+    """What passed before the guest had the event: above all the start of its process."""
+    waited = record.started - origin
+    if waited / seconds >= _WORTH_A_ROW:
+        yield Bar(
+            label="cold start" if record.cold else "wait",
+            kind="wait",
+            left=0.0,
+            width=_percent(waited, seconds),
+            duration=humanize(waited),
+        )
 
 
 def _draw_span(span: Span, *, origin: float, seconds: float) -> Bar:
@@ -124,7 +146,7 @@ def _label(span: Span) -> str:
     return f"{span.phase} {packet}" if isinstance(packet, str) and packet != "next" else span.phase
 
 
-def _draw_fallback(record: InvocationRecord, *, seconds: float) -> Iterator[Bar]:
+def _draw_fallback(record: InvocationRecord, *, origin: float, seconds: float) -> Iterator[Bar]:
     """The time between the channel's failure and the answer belongs to the fallback."""
     if record.strategy is Strategy.WORKER:
         return
@@ -135,7 +157,7 @@ def _draw_fallback(record: InvocationRecord, *, seconds: float) -> Iterator[Bar]
     yield Bar(
         label=f"fallback: {record.strategy}",
         kind="fallback",
-        left=min(_percent(started - record.started, seconds), 100 - _LEAST_WIDTH),
+        left=min(_percent(started - origin, seconds), 100 - _LEAST_WIDTH),
         width=max(_percent(finished - started, seconds), _LEAST_WIDTH),
         duration=humanize(finished - started),
     )

@@ -142,7 +142,9 @@ def record_calls(
                 note=note,
             )
         )
-        recorder.add_result(CallerResult(request_id, at - 0.0006, clock.at + 0.0005))
+        recorder.add_result(
+            CallerResult(request_id, at - (0.0006 if index else 0.12), clock.at + 0.0005)
+        )
         at = clock.at + 0.004
     return recorder
 

@@ -1,4 +1,5 @@
 from event_protocol.phases import InvocationRecord, Strategy
+from natless.measure import CallerResult
 from natless.report.calls import SHOWN_COUNT, draw_calls
 
 
@@ -11,6 +12,18 @@ def test_bars_are_as_high_as_their_calls_are_long_and_in_order():
     assert [bar.height for bar in bars] == [100.0, 50.0]
     assert [bar.kind for bar in bars] == ["worker", "fallback"]
     assert bars[0].text == "call 1: 4.0 s, worker, cold"
+
+
+def test_a_long_cold_call_is_cut_so_that_the_others_can_be_seen():
+    cold, *warm = draw_calls([call(0.0, 100.0), call(1.0, 1.0), call(2.0, 2.0)])
+    assert (cold.height, cold.is_cut) == (100.0, True)
+    assert [round(bar.height) for bar in warm] == [33, 67]
+    assert not any(bar.is_cut for bar in warm)
+
+
+def test_what_the_caller_waited_counts_where_it_is_known():
+    (bar,) = draw_calls([call(5.0, 2.0)], [CallerResult("r", 1.0, 8.0)])
+    assert bar.text == "call 1: 7.0 s, worker"
 
 
 def test_many_calls_stay_within_the_drawing():

@@ -11,13 +11,13 @@ from tests.unit.natless.explain.calls import evidence, failed_call
 from tests.unit.natless.report.sample import make_document
 
 WIDE = """\
-  topology  promised            seen                                p50    p99  answered  by
-  no-vpc    works               works                             10 ms  19 ms     20/20  worker
-  nat       works               works                             10 ms  21 ms     20/20  worker
-  no-nat    SYN gets no answer  connect: no answer in 3.0 s       3.0 s  3.0 s     20/20  fallback: deployed
+  topology  promised            seen                                p50     p99  answered  by
+  no-vpc    works               works                             10 ms  139 ms     20/20  worker
+  nat       works               works                             10 ms  141 ms     20/20  worker
+  no-nat    SYN gets no answer  connect: no answer in 3.0 s       3.0 s   3.1 s     20/20  fallback: deployed
     The name resolved to 198.51.100.10, but the SYN got no answer in 3.0 s: the subnet's route table
     has no way out. Add a NAT gateway, or run the function outside the VPC in dev. [no-route-out]
-  endpoint  endpoint refuses    upgrade: HTTP 403 from 10.0.9.10  14 ms  15 ms     20/20  fallback: deployed
+  endpoint  endpoint refuses    upgrade: HTTP 403 from 10.0.9.10  14 ms  134 ms     20/20  fallback: deployed
     The name resolved to 10.0.9.10, inside the VPC, which answered the upgrade with HTTP 403: the
     private DNS of an AppSync interface endpoint captures the API's names, and the endpoint refuses
     Event APIs, which are always public. A NAT alone does not help: switch the endpoint's private
@@ -29,14 +29,14 @@ Every topology showed what it promises.
 """  # noqa: E501  the table as it is
 
 COMPACT = """\
-  topology  seen                                p50    p99  answered
-  no-vpc    works                             10 ms  19 ms     20/20
+  topology  seen                                p50     p99  answered
+  no-vpc    works                             10 ms  139 ms     20/20
             promised: works; by worker
 
-  nat       works                             10 ms  21 ms     20/20
+  nat       works                             10 ms  141 ms     20/20
             promised: works; by worker
 
-  no-nat    connect: no answer in 3.0 s       3.0 s  3.0 s     20/20
+  no-nat    connect: no answer in 3.0 s       3.0 s   3.1 s     20/20
             promised: SYN gets no answer; by fallback: deployed
     The name resolved to 198.51.100.10, but the SYN got no answer in 3.0 s: the
     subnet's route table has no way out. Add a NAT gateway, or run the function
@@ -68,7 +68,7 @@ def test_no_line_is_longer_than_the_terminal(width):
 def test_a_narrow_terminal_gets_one_block_for_each_topology():
     text = printed(make_document(), 50)
     assert "  no-nat\n    connect: no answer in 3.0 s\n    promised: SYN gets no answer\n" in text
-    assert "    p50 3.0 s, p99 3.0 s\n    20/20 answered by fallback: deployed\n" in text
+    assert "    p50 3.0 s, p99 3.1 s\n    20/20 answered by fallback: deployed\n" in text
 
 
 def test_colour_is_for_terminals_only():

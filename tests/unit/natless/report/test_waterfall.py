@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy
+from natless.measure import CallerResult
 from natless.report.waterfall import draw_waterfall
 from tests.unit.natless.report.sample import make_document
 
@@ -48,6 +49,20 @@ def test_what_is_left_after_the_failure_is_the_fallback():
     assert (fallback.label, fallback.kind, fallback.left, fallback.width) == (
         "fallback: http", "fallback", pytest.approx(40.0), pytest.approx(50.0),
     )  # fmt: skip
+
+
+def test_the_caller_s_wait_before_the_guest_has_the_event_is_a_bar():
+    caller = CallerResult("r", 99.0, 101.0)
+    fall = draw_waterfall(call(Span(Phase.TLS, 100.0, 101.0)), title="", caller=caller)
+    start, tls = fall.bars
+    assert (start.label, start.kind, start.left, start.width) == ("cold start", "wait", 0.0, 50.0)
+    assert (tls.left, tls.width, fall.duration) == (50.0, 50.0, "2.0 s")
+
+
+def test_a_caller_s_wait_of_no_account_is_no_row():
+    caller = CallerResult("r", 99.99, 101.0)
+    fall = draw_waterfall(call(Span(Phase.TLS, 100.0, 101.0)), title="", caller=caller)
+    assert [bar.label for bar in fall.bars] == ["tls"]
 
 
 def test_two_publishes_are_told_apart_by_their_packet():
