@@ -70,7 +70,7 @@ def draw_calls(
 
 
 def _choose_scale(timed: Sequence[tuple[InvocationRecord, float]]) -> float:
-    """Seconds at the upper edge: the longest call, or a warm one if all of those are far shorter."""
+    """Seconds at the upper edge: of the longest call, or of a warm one if those are far shorter."""
     longest = max((seconds for _, seconds in timed), default=0.0) or 1.0
     warm = max((seconds for record, seconds in timed if not record.cold), default=0.0)
     return warm * _HEADROOM if 0 < warm * _FAR < longest else longest
