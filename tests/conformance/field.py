@@ -67,13 +67,14 @@ class Field:
     _config: str
     _transcript: Transcript | None
     _stack: AsyncExitStack
-    _local: socket.socket | None = None
+    _local: socket.socket
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def local_port(self) -> int:
         """The port on the host's loopback for whoever stands on the developer's side."""
-        return self._local.getsockname()[1] if self._local else self.relay.port
+        port: int = self._local.getsockname()[1]
+        return port
 
     def environment(self, **more: str) -> dict[str, str]:
         """What every client gets: where to go, whom to trust, and nothing of this machine."""
@@ -134,11 +135,26 @@ class Field:
         lines = [json.loads(line) for line in out.decode().splitlines() if line.startswith("{")]
         return [line["check"] for line in lines if "check" in line]
 
+    async def health(self) -> dict[str, Any]:
+        """What the relay says of itself, asked past the tap."""
+        tls = ssl.create_default_context(cafile=str(self.ca))
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.relay.port, ssl=tls)
+        writer.write(
+            b"GET /_natless/health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        )
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        found: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
+        return found
+
     async def restart_relay(self) -> None:
         """Ends the relay as an operator would, and starts another on the same addresses."""
+        if self._transcript is not None:
+            self._transcript.note("stops")
         await self.relay.stop()
         if self._transcript is not None:
-            self._transcript.note("restart")
+            self._transcript.note("starts")
         await self._start_relay()
 
     async def _start_relay(self) -> None:
@@ -147,7 +163,7 @@ class Field:
             start_relay(
                 certificate=self._certificate,
                 ca=self.ca,
-                listening=() if recording else (self.vpc.relay_socket,),
+                listening=() if recording else (self.vpc.relay_socket, self._local),
                 options=self._options,
                 config=self._config,
                 directory=self.directory,
@@ -200,10 +216,10 @@ async def open_field(
             _config=config,
             _transcript=transcript,
             _stack=stack,
+            _local=stack.enter_context(socket.create_server(("127.0.0.1", 0))),
         )
         await field._start_relay()
         if transcript is not None:
-            field._local = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             await stack.enter_async_context(_tapped(field, transcript, authority, served))
         yield field
     if transcript is not None:
@@ -216,7 +232,6 @@ def _tapped(
     server_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server_tls.load_cert_chain(served.certificate, served.key)
     client_tls = ssl.create_default_context(cafile=str(authority.ca_path))
-    assert field._local is not None
 
     async def upstream() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(

@@ -7,7 +7,7 @@ import contextlib
 import json
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -43,7 +43,8 @@ async def replay(
     lines: Iterable[Line],
     *,
     connect: Callable[[], Awaitable[Streams]],
-    restart: Callable[[], Awaitable[None]],
+    stop: Callable[[], Coroutine[Any, Any, None]],
+    start: Callable[[], Awaitable[None]],
     known: dict[str, str],
     secret: str,
 ) -> int:
@@ -52,7 +53,8 @@ async def replay(
     Args:
         lines: a transcript.
         connect: opens a connection to the relay.
-        restart: ends the relay and starts another one.
+        stop: lets the relay drain, and returns when it has ended.
+        start: starts another one.
         known: what placeholders stand for here, such as ``api-key`` and ``jwt``.
         secret: signs again what a client had signed.
 
@@ -70,8 +72,12 @@ async def replay(
     compared = 0
     try:
         for number, line in enumerate(lines, 1):
-            if "relay" in line:
-                await restart()
+            if line.get("relay") == "stops":
+                stopping = asyncio.ensure_future(stop())
+                continue
+            if line.get("relay") == "starts":
+                await stopping
+                await start()
                 continue
             if line["connection"] not in connections:
                 connections[line["connection"]] = _Connection(await connect())

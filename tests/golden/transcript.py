@@ -6,7 +6,7 @@ One JSON object a line, in the order observed, over all connections of one run::
     {"connection":1,"from":"relay","response":"HTTP/1.1 101 Switching Protocols","headers":[…]}
     {"connection":1,"from":"client","text":"{\\"type\\":\\"connection_init\\"}"}
     {"connection":1,"from":"relay","close":1000,"reason":""}
-    {"relay":"restart"}                                       it ended and another one began
+    {"relay":"stops"}  …  {"relay":"starts"}                  one drains, then another one begins
 
 Texts are kept to the character: key order, white space, a line feed at the end. What differs from
 run to run (secrets, ids, dates) stands as a placeholder, ``<uuid-3>``: the same value has the same
@@ -61,6 +61,7 @@ SHAPES: Mapping[str, str] = {
     "epoch": r"\d{10}(?:\.\d+)?",
     "id": r"[0-9a-f]{24}",
 }
+_LOCAL = re.compile(r"^localhost:\d+$")  # a port that was free at the time
 PLACEHOLDER = re.compile(rf"<((?:{'|'.join(NUMBERED)})-\d+|api-key|{'|'.join(CONSTANT)})>")
 
 _TOKENS = (  # where credentials travel as base64: how it is found, how it stands when open
@@ -118,7 +119,9 @@ class Transcript:
             case Head():
                 line["request" if origin == "client" else "response"] = message.first
                 line["headers"] = [
-                    f"{name}: {value}" for name, value in message.headers if name not in VOLATILE
+                    f"{name}: {_LOCAL.sub('localhost', value)}"
+                    for name, value in message.headers
+                    if name not in VOLATILE
                 ]
                 if message.body:
                     line["body"] = message.body
@@ -129,7 +132,7 @@ class Transcript:
         self.lines.append(line)
 
     def note(self, what: str) -> None:
-        """Writes down what happened to the relay itself, such as ``restart``."""
+        """Writes down what happened to the relay itself, ``stops`` or ``starts``."""
         self.lines.append({"relay": what})
 
     def settled(self) -> list[Line]:

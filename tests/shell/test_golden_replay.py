@@ -30,9 +30,11 @@ class Stage:
         self._stack = stack
         self._relay: RunningRelay | None = None
 
-    async def restart(self) -> None:
-        if self._relay is not None:
-            await self._relay.stop()
+    async def stop(self) -> None:
+        assert self._relay is not None
+        await self._relay.stop()
+
+    async def start(self) -> None:
         self._relay = await self._stack.enter_async_context(
             start_relay(certificate=self._served, ca=self._ca, directory=self._directory)
         )
@@ -48,11 +50,12 @@ class Stage:
 async def play(lines: list[Line], directory: Path) -> int:
     async with AsyncExitStack() as stack:
         stage = Stage(directory, stack)
-        await stage.restart()
+        await stage.start()
         return await replay(
             lines,
             connect=stage.connect,
-            restart=stage.restart,
+            stop=stage.stop,
+            start=stage.start,
             known={"api-key": API_KEY},
             secret=SECRET,
         )

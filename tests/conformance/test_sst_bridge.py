@@ -1,0 +1,122 @@
+"""SST's released bridge, taken unmodified from the npm package sst-linux-x64, IAM throughout."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from natless.vpc.model import Role
+from natless.vpc.netns import VpcProcess
+from tests.conformance.bridge_binary import cut_bridge
+from tests.conformance.echo_worker import EchoWorker, open_worker
+from tests.conformance.field import Field, open_field
+from tests.conformance.installed import derived, node_clients
+from tests.conformance.lambda_front import LambdaFront, open_front
+from tests.golden.relay import ACCESS_KEY_ID, REGION, SECRET
+
+WORKER = "0123456789abcdef0123456789abcdef"
+RECONNECT_BUDGET = 20.0  # seconds; the bridge tries every five
+
+
+def bridge_binary() -> Path:
+    if platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc":
+        pytest.skip("the released bridge runs on x86-64 with glibc only")
+    command_line = node_clients() / "node_modules/sst-linux-x64/bin/sst"
+    if not command_line.exists():
+        pytest.skip("npm did not install sst-linux-x64 here")
+    return derived("sst-bridge", command_line, cut_bridge)
+
+
+@asynccontextmanager
+async def running_bridge(
+    field: Field, *, secret: str = SECRET
+) -> AsyncIterator[tuple[LambdaFront, VpcProcess, asyncio.Future[list[bytes]]]]:
+    # A relative path, as the bridge tells its whole environment to the developer's side.
+    shutil.copy(field.ca, field.directory / "ca.pem")
+    listening = await field.vpc.listen(Role.FUNCTION)
+    address = "{}:{}".format(*listening.getsockname())
+    async with open_front(listening) as front:
+        bridge = await field.vpc.run(
+            Role.FUNCTION,
+            [str(bridge_binary())],
+            environment={
+                "AWS_LAMBDA_RUNTIME_API": address,
+                "AWS_LAMBDA_LOG_STREAM_NAME": f"2026/01/01/[$LATEST]{WORKER}",
+                "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+                "AWS_SECRET_ACCESS_KEY": secret,
+                "AWS_EC2_METADATA_DISABLED": "true",
+                "SSL_CERT_FILE": "ca.pem",
+                "SST_APP": "app",
+                "SST_STAGE": "dev",
+                "SST_FUNCTION_ID": "fn",
+                "SST_REGION": REGION,
+                "SST_APPSYNC_HTTP": field.vpc.api.http_host,
+                "SST_APPSYNC_REALTIME": field.vpc.api.realtime_host,
+            },
+            directory=field.directory,
+        )
+        saying = asyncio.gather(bridge.stdout.read(), bridge.stderr.read())
+        try:
+            yield front, bridge, saying
+        except BaseException as error:
+            bridge.kill()
+            error.add_note(b"".join(await saying).decode(errors="replace"))
+            raise
+        bridge.kill()
+        await bridge.wait()
+        await saying
+
+
+async def both_subscribed(field: Field, worker: EchoWorker) -> None:
+    async with asyncio.timeout(RECONNECT_BUDGET):
+        await worker.subscribed.wait()
+        while (await field.health())["subscriptions"] < 2:  # noqa: ASYNC110  another process
+            await asyncio.sleep(0.1)
+
+
+async def test_the_bridge_connects_publishes_and_comes_back_after_a_restart(tmp_path: Path) -> None:
+    bridge_binary()
+    async with (
+        open_field(tmp_path, golden="sst-bridge") as field,
+        open_worker(field.local_port, field.ca) as worker,
+        running_bridge(field) as (front, bridge, _),
+    ):
+        assert await front.invoke("req-1", '{"n":1}') == ("response", '{"n":1}')
+        assert worker.inits[WORKER]["SST_STAGE"] == "dev"
+        assert await front.invoke("req-2", '"two"') == ("response", '"two"')
+        await field.restart_relay()
+        await both_subscribed(field, worker)
+        assert await front.invoke("req-3", '{"n":3}') == ("response", '{"n":3}')
+        assert bridge.returncode is None
+
+
+async def test_events_and_answers_of_many_packets_pass_the_relay(tmp_path: Path) -> None:
+    bridge_binary()
+    event = '"' + "0123456789abcdef" * (3 << 16) + '"'  # 3 MiB: 25 packets, far from round
+    async with (
+        open_field(tmp_path, golden=None) as field,
+        open_worker(field.local_port, field.ca),
+        running_bridge(field) as (front, _, _),
+    ):
+        kind, body = await front.invoke("large", event)
+        assert kind == "response"
+        assert body == event
+
+
+async def test_a_bridge_with_a_wrong_secret_reads_why_and_ends(tmp_path: Path) -> None:
+    bridge_binary()
+    async with (
+        open_field(tmp_path, golden=None) as field,
+        running_bridge(field, secret="wrong") as (_, bridge, saying),
+    ):
+        async with asyncio.timeout(RECONNECT_BUDGET):
+            assert await bridge.wait() == 0  # its main function returns when connecting fails
+            said = b"".join(await saying).decode()
+    assert "appsync connection failed" in said
+    assert "BadRequestException" in said
