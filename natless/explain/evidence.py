@@ -207,7 +207,7 @@ def observe_failure(records: Iterable[InvocationRecord]) -> Failure | None:
 
 
 def _kind_of(span: Span) -> tuple[Any, ...]:
-    return span.phase, span.outcome, span.budget, span.detail.get("status")
+    return span.phase, span.outcome, span.budget, _number(span.detail, "status")
 
 
 def _describe(
@@ -217,7 +217,6 @@ def _describe(
     # A publish over HTTP talks to a host of its own: what the socket's phases saw is not about it.
     is_elsewhere = span.detail.get("host", before.get("host")) != before.get("host")
     detail = span.detail if is_elsewhere else {**before, **span.detail}
-    errno, status = span.detail.get("errno"), span.detail.get("status")
     return Failure(
         phase=span.phase,
         outcome=span.outcome,
@@ -228,10 +227,10 @@ def _describe(
         budget_seconds=span.budget_seconds,
         host=str(detail.get("host") or ""),
         address=_address_of(detail),
-        port=int(detail.get("port") or 0),
-        addresses=tuple(str(address) for address in detail.get("addresses") or ()),
-        errno=errno if isinstance(errno, int) else None,
-        status=status if isinstance(status, int) else None,
+        port=_number(detail, "port") or 0,
+        addresses=_addresses_of(detail),
+        errno=_number(span.detail, "errno"),
+        status=_number(span.detail, "status"),
         message=_read_message(span.detail),
         is_clipped=bool(span.detail.get("clipped")),
     )
@@ -259,8 +258,19 @@ def _text_of(body: object) -> str:
 def _address_of(detail: Mapping[str, Any]) -> str:
     if address := detail.get("address"):
         return str(address)
-    addresses = list(detail.get("addresses") or [])
-    return str(addresses[0]) if len(addresses) == 1 else ""
+    addresses = _addresses_of(detail)
+    return addresses[0] if len(addresses) == 1 else ""
+
+
+def _addresses_of(detail: Mapping[str, Any]) -> tuple[str, ...]:
+    addresses = detail.get("addresses")
+    return tuple(map(str, addresses)) if isinstance(addresses, list | tuple) else ()
+
+
+def _number(detail: Mapping[str, Any], name: str) -> int | None:
+    """A fact that should be a number; the log line it comes from may hold anything."""
+    value = detail.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _details_before(record: InvocationRecord, failed: Span) -> dict[str, Any]:

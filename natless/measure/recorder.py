@@ -136,7 +136,7 @@ class Recorder:
         """Takes what the guest measured of one invocation."""
         if len(self._records) < self._kept_count:
             self._records.append(record)
-        self._guest_latency.add(record.finished - record.started)
+        self._guest_latency.add(max(0.0, record.finished - record.started))
         self._by[record.strategy] += 1
         for phase, seconds in _sum_phases(record).items():
             self._phases.setdefault(phase, Histogram()).add(seconds)
@@ -147,7 +147,7 @@ class Recorder:
         """Takes what the caller got of one invocation."""
         if len(self._results) < self._kept_count:
             self._results.append(result)
-        self._caller_latency.add(result.duration)
+        self._caller_latency.add(max(0.0, result.duration))
         self._answered += result.answered
 
     def summarize(self) -> Measured:

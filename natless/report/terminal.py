@@ -9,6 +9,7 @@ Three layouts, chosen by the width at hand::
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,8 @@ from natless.measure.durations import humanize
 from natless.report.document import RunDocument, TopologyRun
 
 TEXT_WIDTH = 100  # a verdict is prose: longer lines are hard to read, also where there is room
+
+FILE_WIDTH = 120  # columns of a log or a pipe
 
 _MARGIN = 2
 _GAP = 2
@@ -62,9 +65,12 @@ def print_run(
 ) -> None:
     """Prints a run, and where its HTML report is, to standard output or ``stream``.
 
-    Colour is for terminals only, and never when ``NO_COLOR`` is set.
+    Colour is for terminals only, and never when ``NO_COLOR`` is set. What is no terminal has no
+    width of its own and gets the whole table, unless ``COLUMNS`` says otherwise.
     """
-    console = Console(file=stream or sys.stdout, highlight=False, soft_wrap=False)
+    stream = stream or sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else FILE_WIDTH
+    console = Console(file=stream, width=width, highlight=False)
     console.print(TerminalReport(document))
     if report is not None:
         # A path is for copying: it stays whole, whatever the width.

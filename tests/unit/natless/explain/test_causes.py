@@ -164,6 +164,22 @@ def test_a_publish_of_its_own_says_that_the_socket_stands():
     assert sentence.startswith("The realtime connection stands")
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (101, "switched protocols, but not as an Event API does"),
+        (302, "captive portals"),
+        (400, "did not accept the request"),
+        (404, "no such API"),
+        (429, "quota"),
+        (503, "service itself failed"),
+    ],
+)
+def test_each_status_has_its_meaning(status, words):
+    call = failed_call(Phase.UPGRADE, Outcome.HTTP_ERROR, status=status)
+    assert words in explain(evidence(call)).sentence
+
+
 def test_what_the_channel_said_is_in_the_sentence():
     call = failed_call(
         Phase.INIT, Outcome.DENIED, error_type="UnauthorizedException", message="You shall not"

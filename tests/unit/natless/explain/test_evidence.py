@@ -96,10 +96,11 @@ def test_what_was_said_is_read_from_wherever_it_stands(detail, message):
 
 
 def test_facts_of_an_unexpected_type_are_left_out():
-    call = failed_call(Phase.UPGRADE, Outcome.HTTP_ERROR, status="403", errno="x")
-    failure = observe_failure([call])
+    odd = {"status": ["403"], "errno": "x", "port": "https", "addresses": 7, "message": {"a": 1}}
+    failure = observe_failure([failed_call(Phase.UPGRADE, Outcome.HTTP_ERROR, **odd)])
     assert failure is not None
-    assert (failure.status, failure.errno) == (None, None)
+    assert (failure.status, failure.errno, failure.port, failure.addresses) == (None, None, 0, ())
+    assert failure.message == "{'a': 1}"
 
 
 def test_the_total_is_what_either_side_knows():

@@ -57,6 +57,14 @@ def test_phases_come_in_the_order_of_a_call():
     assert list(recorder.summarize().phases) == [Phase.RESOLVE, Phase.TLS, Phase.REPLY]
 
 
+def test_a_clock_that_ran_backwards_does_not_stop_the_run():
+    recorder = Recorder()
+    recorder.add_record(record(span(Phase.TLS, seconds=-1.0), seconds=-1.0))
+    recorder.add_result(CallerResult("r1", 2.0, 1.0))
+    measured = recorder.summarize()
+    assert (measured.latency.most, measured.phases[Phase.TLS].most) == (0.0, 0.0)
+
+
 def test_only_the_first_records_are_kept_and_all_are_counted():
     recorder = Recorder(kept_count=2)
     for index in range(5):

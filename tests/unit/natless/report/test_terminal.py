@@ -116,6 +116,16 @@ def test_a_topology_without_a_call_is_shown():
     assert "0/0" in text
 
 
+def test_a_pipe_gets_the_whole_table_unless_it_is_told_its_width(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    wide, narrow = io.StringIO(), io.StringIO()
+    print_run(make_document(), stream=wide)
+    assert wide.getvalue() == WIDE
+    monkeypatch.setenv("COLUMNS", "80")
+    print_run(make_document(), stream=narrow)
+    assert narrow.getvalue().startswith(COMPACT)
+
+
 def test_the_path_of_the_report_stays_whole(tmp_path):
     stream = io.StringIO()
     path = tmp_path / ("x" * 150) / "report.html"
