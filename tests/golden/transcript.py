@@ -50,7 +50,7 @@ CONSTANT: Mapping[str, re.Pattern[str]] = {
     "date": re.compile(r"\b(\d{8}T\d{6}Z)\b"),
     "day": re.compile(r"Credential=[^/]+/(\d{8})/"),
     "signature": re.compile(r"Signature=([0-9a-f]{64})"),
-    "body-sha256": re.compile(r"x-amz-content-sha256\\?\":\s?\\?\"([0-9a-f]{64})"),
+    "body-sha256": re.compile(r"x-amz-content-sha256(?:\\?\":\s?\\?\"|: )([0-9a-f]{64})"),
     "jwt": re.compile(r"\b(eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,})"),
 }
 SHAPES: Mapping[str, str] = {
@@ -168,7 +168,11 @@ class Transcript:
             return CONSTANT
         signature, _ = sign(operation, secret=self.secret)
         authorization = {k.lower(): v for k, v in operation.headers.items()}["authorization"]
-        return CONSTANT if signature in authorization else CONSTANT.keys() - {"signature"}
+        return (
+            CONSTANT
+            if signature in authorization
+            else CONSTANT.keys() - {"signature", "body-sha256"}
+        )
 
     def save(self, path: Path) -> None:
         """Writes the settled lines."""
