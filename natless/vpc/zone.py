@@ -1,7 +1,7 @@
 """What names mean in a topology, and how a resolver would say it. Pure.
 
-The VPC resolver answers for the names of one Event API and knows nothing else: the lab has no other
-hosts. With an interface endpoint that has private DNS, the names of *all* AppSync APIs of the
+The VPC resolver answers for the names of AppSync in one region, of which the relay serves all APIs
+there are, and knows nothing else: the lab has no other hosts. With an interface endpoint that has private DNS, the names of *all* AppSync APIs of the
 region mean the endpoint (AWS AppSync developer guide, using-private-apis).
 """
 
@@ -70,16 +70,13 @@ def render_zone(topology: Topology, *, api: Api, addresses: Addresses = ADDRESSE
     view = topology.dns
     ipv6 = (addresses.relay_ipv6,) if view.ipv6 else ()
     public = (addresses.internet.address,) if view.ipv4 else ()
-    records = [
-        Record(host.lower(), public, ipv6)
-        for host in (api.http_host, api.realtime_host, api.control_host)
+    every_api = [
+        f"*.{host.lower().partition('.')[2]}" for host in (api.http_host, api.realtime_host)
     ]
+    records = [Record(name, public, ipv6) for name in (*every_api, api.control_host.lower())]
     if topology.endpoint is not None and topology.endpoint.private_dns:
         private = (addresses.endpoint.address,) if view.ipv4 else ()
-        records = [
-            Record(f"*.{host.lower().partition('.')[2]}", private)
-            for host in (api.http_host, api.realtime_host)
-        ] + records
+        records = [Record(name, private) for name in every_api] + records
     return Zone(view.mode, tuple(records))
 
 

@@ -30,8 +30,13 @@ def test_the_names_of_the_api_mean_the_relay(name, host):
     assert (reply.kind, reply.rcode) == ("A", "NOERROR")
 
 
+@pytest.mark.parametrize("host", [OTHER.http_host, OTHER.realtime_host])
+def test_an_api_that_the_control_plane_made_is_found_as_well(host):
+    assert ask(render_zone(find("nat"), api=API), host)[1].addresses == ("198.51.100.10",)
+
+
 def test_nobody_else_has_a_name():
-    for host in (OTHER.http_host, "example.com", "appsync-api.us-east-1.amazonaws.com", "."):
+    for host in ("x." + OTHER.http_host, "example.com", "appsync-api.us-east-1.amazonaws.com", "."):
         answer, reply = ask(render_zone(find("nat"), api=API), host)
         assert (reply.rcode, answer.header.rcode, answer.rr) == ("NXDOMAIN", 3, [])
 
