@@ -1,8 +1,9 @@
 """What names mean in a topology, and how a resolver would say it. Pure.
 
 The VPC resolver answers for the names of AppSync in one region, of which the relay serves all APIs
-there are, and knows nothing else: the lab has no other hosts. With an interface endpoint that has private DNS, the names of *all* AppSync APIs of the
-region mean the endpoint (AWS AppSync developer guide, using-private-apis).
+there are, and knows nothing else: the lab has no other hosts. With an interface endpoint that has
+private DNS, the names of *all* AppSync APIs of the region mean the endpoint (AWS AppSync developer
+guide, using-private-apis).
 """
 
 from __future__ import annotations
