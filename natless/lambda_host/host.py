@@ -42,6 +42,10 @@ class LambdaHost:
 
     Environments are made on demand and reused, the most recently used first. An invocation that
     finds all of them busy is throttled, as by reserved concurrency.
+
+    Attributes:
+        spec: the function.
+        concurrency: how many environments there may be.
     """
 
     def __init__(
@@ -60,7 +64,7 @@ class LambdaHost:
         self.spec = spec
         self._launcher = launcher
         self._journal = journal
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         self._clock = clock or SystemClock()
         self._budgets = budgets or HostBudgets()
         self._new_id = new_id
@@ -167,7 +171,7 @@ class LambdaHost:
         patience = self._clock.now() + self._budgets.settle
         while not self._idle:
             settling = [task for task, env in self._serving.items() if env.has_answered]
-            is_full = len(self._environments) >= self._concurrency
+            is_full = len(self._environments) >= self.concurrency
             if settling and (is_full or self._clock.now() < patience):
                 await wait_first(self._clock, None if is_full else patience, *settling)
             elif is_full:

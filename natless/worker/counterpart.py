@@ -1,0 +1,339 @@
+"""What stands on this side for one execution environment on the other.
+
+::
+
+    INIT ──▶ its variables, a process with the handler
+    NEXT ──▶ ping at once ──▶ the handler's answer ──▶ RESPONSE or ERROR, once per request id
+      └─ no INIT seen yet: REBOOT, and the event waits for the INIT that follows
+
+An execution environment has one invocation at a time, so this side has one, too: a NEXT with
+another request id means that the function has given up the one before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from event_protocol.live import MessageCode
+from natless.journal import Journal
+from natless.lambda_host.clock import Clock, Timer, wait_first
+from natless.lambda_host.invocation import Failure
+from natless.lambda_host.launcher import Launcher
+from natless.lambda_host.runtime_session import Answer, Event
+from natless.worker.config import WorkerConfig
+from natless.worker.errors import PublishFailed
+from natless.worker.process import SOURCE, HandlerProcess, python_client
+from natless.worker.reload import Edit
+from natless.worker.slot import RELOADED, HandlerSlot, NotLoaded, Program, Spawn, describe_failure
+from natless.worker.variables import handler_variables
+
+SUPERSEDED = "superseded"
+ANSWERS_REMEMBERED = 100
+
+
+class Send(Protocol):
+    """Publishes a message to one guest."""
+
+    async def __call__(
+        self, worker_id: str, code: MessageCode, body: bytes, *, name: str = "", give_up: float
+    ) -> None:
+        """Returns when the channel has accepted all of it.
+
+        Args:
+            worker_id: to whom.
+            code: what it is.
+            body: its content.
+            name: the message's id: the request id for an answer; a new one when left out.
+            give_up: monotonic seconds after which no further attempt is made.
+
+        Raises:
+            PublishFailed: the channel did not accept it.
+        """
+
+
+@dataclass(slots=True)
+class Work:
+    """One invocation on this side.
+
+    Attributes:
+        event: what the handler gets.
+        received: monotonic seconds at which the whole NEXT was here.
+        deadline: monotonic seconds at which the function's time is up.
+        withdrawn: done with the reason when nobody waits for the answer any more.
+        started: monotonic seconds at which the handler got the event, 0 before.
+        handled: monotonic seconds at which its answer was there, 0 before.
+        process: the process that it was given to.
+    """
+
+    event: Event
+    received: float
+    deadline: float
+    withdrawn: asyncio.Future[str]
+    started: float = 0.0
+    handled: float = 0.0
+    process: HandlerProcess | None = None
+
+    @property
+    def request_id(self) -> str:
+        """The invocation's id."""
+        return self.event.request_id
+
+
+class Counterpart:
+    """Serves the invocations of one execution environment with the developer's code.
+
+    Args:
+        worker_id: the environment's name.
+        config: whose code, and every wait.
+        journal: takes the facts.
+        clock: for every wait.
+        launcher: starts the processes.
+        send: publishes to the guest.
+        spawn: runs a coroutine beside the caller.
+    """
+
+    def __init__(
+        self,
+        worker_id: str,
+        *,
+        config: WorkerConfig,
+        journal: Journal,
+        clock: Clock,
+        launcher: Launcher,
+        send: Send,
+        spawn: Spawn,
+    ) -> None:
+        self.worker_id = worker_id
+        self._config = config
+        self._journal = journal
+        self._clock = clock
+        self._send = send
+        self._spawn = spawn
+        self._slot = HandlerSlot(
+            worker_id,
+            budgets=config.budgets,
+            launcher=launcher,
+            journal=journal,
+            clock=clock,
+            spawn=spawn,
+        )
+        self._environment: dict[str, str] | None = None
+        self._introduced: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._work: Work | None = None
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._rest: Timer | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an invocation is on its way."""
+        return self._work is not None
+
+    def introduce(self, environment: Mapping[str, str]) -> None:
+        """Takes the variables of an INIT; other ones than before mean other credentials."""
+        if environment == self._environment:
+            return
+        self._environment = dict(environment)
+        self._slot.begin(self._program(self._environment))
+        if not self._introduced.done():
+            self._introduced.set_result(None)
+
+    def take(self, work: Work) -> None:
+        """Begins an invocation. One that was seen already is not begun again."""
+        if work.request_id in self._seen:
+            self._fact("worker.invocation.repeated", request_id=work.request_id)
+            return
+        self._seen[work.request_id] = None
+        if len(self._seen) > ANSWERS_REMEMBERED:
+            self._seen.popitem(last=False)
+        if self._work is not None and not self._work.withdrawn.done():
+            self._work.withdrawn.set_result(SUPERSEDED)
+        self._work = work
+        self._fact("worker.invocation.received", at=work.received, request_id=work.request_id)
+        self._spawn(self._serve(work))
+
+    def reload(self, edit: Edit) -> None:
+        """Starts the edited code."""
+        self._slot.begin(edit=edit)
+
+    async def close(self) -> None:
+        """Ends its processes."""
+        if self._rest is not None:
+            self._rest.cancel()
+        await self._slot.close()
+
+    # -- one invocation ----------------------------------------------------------------------
+
+    async def _serve(self, work: Work) -> None:
+        outcome, is_init = await self._handle(work)
+        work.handled = self._clock.now()
+        if outcome is None:
+            outcome = self._withdrawn(work)
+        if outcome is not None:
+            await self._answer(work, outcome, is_init=is_init)
+        if self._work is work:
+            self._work = None
+            self._rest_later()
+
+    async def _handle(self, work: Work) -> tuple[Answer | Failure | None, bool]:
+        """The handler's answer or its failure; None when it is no longer wanted.
+
+        The second value tells whether the handler could not be loaded while the event waited.
+        """
+        if not await self._await_init(work):
+            return _not_introduced(self._config.budgets.boot), False
+        process = await self._slot.ready(deadline=work.deadline, withdrawn=work.withdrawn)
+        if process is None:
+            return None if work.withdrawn.done() else _late("was not ready"), False
+        if isinstance(process, NotLoaded):
+            return process.failure, process.is_news
+        work.process = process
+        work.started = self._clock.now()
+        self._fact("worker.invocation.started", at=work.started, request_id=work.request_id)
+        outcome = await process.handle(work.event, deadline=work.deadline, withdrawn=work.withdrawn)
+        if not isinstance(outcome, Answer):
+            self._slot.replace(process)
+        return outcome, False
+
+    async def _await_init(self, work: Work) -> bool:
+        if self._introduced.done():
+            return True
+        limit = min(work.deadline, self._clock.now() + self._config.budgets.boot)
+        try:
+            await self._send(self.worker_id, MessageCode.REBOOT, b"{}\n", give_up=limit)
+        except PublishFailed:
+            return False
+        await wait_first(self._clock, limit, self._introduced, work.withdrawn)
+        return self._introduced.done()
+
+    def _withdrawn(self, work: Work) -> Failure | None:
+        """What is still said about work that was withdrawn: nothing to a function that moved on."""
+        if work.withdrawn.result() == RELOADED:
+            return Failure(
+                "LiveWorker.Reloaded",
+                "the handler was reloaded while this invocation ran and did not finish within "
+                f"{self._config.budgets.reload_finish:g} s; invoke it again",
+            )
+        self._failed(work, "superseded", "the function went on to another invocation", False)
+        return None
+
+    async def _answer(self, work: Work, outcome: Answer | Failure, *, is_init: bool) -> None:
+        is_error = isinstance(outcome, Failure) or outcome.is_error
+        answer = outcome.answer_for(work.request_id) if isinstance(outcome, Failure) else outcome
+        code = MessageCode.RESPONSE
+        if is_error:
+            code = MessageCode.INIT_ERROR if is_init else MessageCode.ERROR
+        give_up = max(work.deadline, self._clock.now() + self._config.budgets.publish)
+        name = "" if code is MessageCode.INIT_ERROR else work.request_id
+        try:
+            await self._send(self.worker_id, code, answer.body, name=name, give_up=give_up)
+        except PublishFailed as error:
+            self._failed(work, "not published", str(error), False)
+            return
+        self._first_answer(work)
+        if is_error:
+            said = describe_failure(Failure(answer.error_type, "", posted=answer))
+            self._failed(work, answer.error_type, said["message"], True)
+        else:
+            self._fact("worker.invocation.complete", **_times(work), bytes=len(answer.body))
+
+    def _failed(self, work: Work, reason: str, message: str, answered: bool) -> None:
+        self._fact(
+            "worker.invocation.failed",
+            **_times(work),
+            reason=reason,
+            message=message[:1000],
+            answered=answered,
+        )
+
+    def _first_answer(self, work: Work) -> None:
+        """Measures an edit from its save to the first answer of the code that it made."""
+        edit = work.process.edit if work.process else None
+        if work.process is not None and edit is not None:
+            work.process.edit = None
+            self._fact(
+                "worker.reload.first_answer",
+                request_id=work.request_id,
+                seconds=round(self._clock.wall() - edit.saved, 6),
+                files=edit.files,
+            )
+
+    # -- the process -------------------------------------------------------------------------
+
+    def _program(self, environment: Mapping[str, str]) -> Program:
+        config = self._config
+        return Program(
+            # -B: bytecode is taken for fresh if the source has the same size and second of change,
+            # so what one version of a handler left behind could run in place of the next.
+            argv=config.bootstrap or (config.python, "-B", str(python_client())),
+            environment=handler_variables(
+                environment,
+                worker_id=self.worker_id,
+                handler=config.handler,
+                folder=config.folder,
+                memory=config.memory,
+                overrides=config.environment,
+            ),
+            folder=config.folder,
+        )
+
+    def _rest_later(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+        idle = self._config.budgets.idle
+        if idle > 0:
+            self._rest = self._clock.call_at(self._clock.now() + idle, self._rest_now)
+
+    def _rest_now(self) -> None:
+        if self._work is None:
+            self._slot.rest()
+
+    def _fact(self, kind: str, *, at: float | None = None, **data: Any) -> None:  # noqa: ANN401  facts are any JSON
+        self._journal.record(
+            kind,
+            source=SOURCE,
+            at=self._clock.now() if at is None else at,
+            worker_id=self.worker_id,
+            **data,
+        )
+
+
+def _times(work: Work) -> dict[str, Any]:
+    return {
+        "request_id": work.request_id,
+        "received": round(work.received, 6),
+        "started": round(work.started, 6),
+        "handled": round(work.handled, 6),
+    }
+
+
+def _not_introduced(seconds: float) -> Failure:
+    return Failure(
+        "LiveWorker.NotIntroduced",
+        f"the function did not send its environment within {seconds:g} s of being asked",
+    )
+
+
+def _late(what: str) -> Failure:
+    return Failure(
+        "Sandbox.Timedout", f"the handler {what} before the function's time was up", True
+    )
+
+
+def monotonic_deadline(event: Event, *, now: float, wall: float, longest: float) -> float:
+    """The function's deadline on this machine's monotonic clock.
+
+    Args:
+        event: its ``lambda-runtime-deadline-ms`` is in milliseconds since 1970.
+        now: monotonic seconds.
+        wall: the same moment in seconds since 1970.
+        longest: seconds that count when the event names no deadline, or one further away.
+    """
+    try:
+        left = int(event.headers.get("lambda-runtime-deadline-ms", "")) / 1000 - wall
+    except ValueError:
+        left = longest
+    return now + min(max(left, 0.0), longest)

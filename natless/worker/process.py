@@ -1,0 +1,176 @@
+"""The developer's handler in a process of its own, asked through a private Runtime API."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from natless.journal import Journal
+from natless.lambda_host.clock import Clock, wait_first
+from natless.lambda_host.invocation import Failure
+from natless.lambda_host.launcher import Launcher
+from natless.lambda_host.output import Stream
+from natless.lambda_host.runtime_process import RuntimeProcess, describe_exit
+from natless.lambda_host.runtime_session import Answer, Event
+from natless.worker.reload import Edit
+
+SOURCE = "worker"
+
+
+class HandlerProcess:
+    """One process with one version of the code; the owner must :meth:`stop` it.
+
+    Attributes:
+        generation: which version of the code it was started for, counted from 0.
+        edit: what it was started for, until its first answer; None when nothing was edited.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        worker_id: str,
+        generation: int,
+        clock: Clock,
+        edit: Edit | None = None,
+    ) -> None:
+        self.generation = generation
+        self.edit = edit
+        self._journal = journal
+        self._worker_id = worker_id
+        self._clock = clock
+        self._request_id = ""
+        self._withdrawn: asyncio.Future[str] | None = None
+        self._free: asyncio.Future[None] | None = None
+        self._runtime: RuntimeProcess | None = None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it runs; it may still be busy."""
+        return self._runtime is not None and not self._runtime.has_exited
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for an event."""
+        return self._runtime is not None and self._runtime.api.is_idle and self.is_usable
+
+    async def start(
+        self,
+        argv: Sequence[str],
+        *,
+        launcher: Launcher,
+        environment: Mapping[str, str],
+        folder: Path,
+        deadline: float,
+    ) -> Failure | None:
+        """Starts it and waits until it has loaded the handler.
+
+        Returns:
+            None when it is ready, otherwise why it is not; then it is stopped.
+        """
+        started = self._clock.now()
+        try:
+            self._runtime = runtime = await RuntimeProcess.start(
+                argv,
+                launcher=launcher,
+                environment=environment,
+                directory=folder,
+                on_line=self._line,
+            )
+        except OSError as error:
+            reason = error.strerror or str(error)
+            return Failure("Runtime.InvalidEntrypoint", f"cannot start {argv[0]}: {reason}")
+        self._fact("worker.process.started", pid=runtime.pid)
+        if await runtime.initialized(self._clock, deadline):
+            seconds = round(self._clock.now() - started, 6)
+            self._fact("worker.process.complete", pid=runtime.pid, seconds=seconds)
+            return None
+        failure = self._init_failure(runtime, seconds=self._clock.now() - started)
+        await self.stop()
+        self._fact("worker.process.failed", error_type=failure.error_type)
+        return failure
+
+    async def idle(self, deadline: float, *others: asyncio.Future[Any]) -> None:
+        """Returns when it waits for an event, has ended, or one of ``others`` or time is over."""
+        runtime = self._started()
+        await wait_first(self._clock, deadline, runtime.api.when_idle(), runtime.exited, *others)
+
+    async def free(self, deadline: float) -> None:
+        """Returns when it runs nothing, or ``deadline`` has come."""
+        if self._free is not None:
+            await wait_first(self._clock, deadline, self._free)
+
+    def withdraw(self, reason: str) -> None:
+        """Gives up what it runs, if it runs something; see :meth:`handle`."""
+        if self._withdrawn is not None and not self._withdrawn.done():
+            self._withdrawn.set_result(reason)
+
+    async def handle(
+        self, event: Event, *, deadline: float, withdrawn: asyncio.Future[str]
+    ) -> Answer | Failure | None:
+        """Runs the handler on ``event``; the process must be idle.
+
+        Returns:
+            What the handler answered; why it cannot answer any more, as the process has ended or
+            ``deadline`` has come; or None if ``withdrawn`` was done first.
+        """
+        runtime = self._started()
+        self._request_id, self._withdrawn = event.request_id, withdrawn
+        self._free = asyncio.get_running_loop().create_future()
+        try:
+            posted = runtime.api.offer(event)
+            await wait_first(self._clock, deadline, posted, runtime.exited, withdrawn)
+            if posted.done():
+                return posted.result()
+            if runtime.has_exited:
+                await runtime.stop()  # reads what it said last
+                return Failure("Runtime.ExitError", describe_exit(runtime.exited.result()))
+            if withdrawn.done():
+                return None
+            return Failure("Sandbox.Timedout", "the handler did not return in time", True)
+        finally:
+            self._withdrawn = None
+            self._free.set_result(None)
+
+    async def stop(self) -> None:
+        """Ends the process and whatever it started."""
+        if self._runtime is not None:
+            await self._runtime.stop()
+
+    def _started(self) -> RuntimeProcess:
+        if self._runtime is None:
+            raise RuntimeError("the process was not started")
+        return self._runtime
+
+    def _init_failure(self, runtime: RuntimeProcess, *, seconds: float) -> Failure:
+        if runtime.api.init_error.done():
+            posted = runtime.api.init_error.result()
+            return Failure(posted.error_type, "", posted=posted)
+        if runtime.has_exited:
+            return Failure("Runtime.ExitError", describe_exit(runtime.exited.result()))
+        return Failure("Sandbox.Timedout", f"the handler was not loaded in {seconds:.1f} s", True)
+
+    def _line(self, stream: Stream, line: str) -> None:
+        self._fact("worker.log", request_id=self._request_id, stream=stream, line=line)
+
+    def _fact(self, kind: str, **data: object) -> None:
+        self._journal.record(
+            kind,
+            source=SOURCE,
+            at=self._clock.now(),
+            worker_id=self._worker_id,
+            generation=self.generation,
+            **data,
+        )
+
+
+def python_client() -> Path:
+    """The file of the Python runtime client; it is run, never imported."""
+    found = importlib.util.find_spec("runtime_shim")
+    places = found.submodule_search_locations if found is not None else None
+    if not places:
+        raise RuntimeError("the package runtime_shim is not installed beside natless")
+    return Path(next(iter(places))) / "python_runtime.py"

@@ -1,0 +1,250 @@
+"""Which process serves: at most one does, one more may be starting, older ones finish and end.
+
+::
+
+    begin ──▶ starting ──ready──▶ serving ──▶ retiring: what runs is finished, within a budget
+                 │  └─begin again: dropped        ▲
+                 └──failed──▶ the failure is held ┘ the code before the edit serves no more
+
+Once an edit failed, nothing of the old code answers: the developer would look for the change in
+vain. Each event is answered with the failure until a later start works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from natless.journal import Journal
+from natless.lambda_host.clock import Clock, wait_first
+from natless.lambda_host.invocation import Failure
+from natless.lambda_host.launcher import Launcher
+from natless.worker.config import WorkerBudgets
+from natless.worker.process import SOURCE, HandlerProcess
+from natless.worker.reload import Edit
+
+RELOADED = "reloaded"
+
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+"""Runs a coroutine beside the caller, for as long as the worker lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """How a handler's process is started.
+
+    Attributes:
+        argv: the command.
+        environment: all its variables.
+        folder: its working directory.
+    """
+
+    argv: Sequence[str]
+    environment: Mapping[str, str] = field(repr=False)
+    folder: Path
+
+
+@dataclass(slots=True)
+class _Attempt:
+    process: HandlerProcess
+    task: asyncio.Task[None] | None = None
+    failure: Failure | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self.task is not None and self.task.done()
+
+
+@dataclass(frozen=True, slots=True)
+class NotLoaded:
+    """The handler could not be loaded.
+
+    Attributes:
+        failure: why.
+        is_news: whether that was found out while the caller waited.
+    """
+
+    failure: Failure
+    is_news: bool
+
+
+class HandlerSlot:
+    """Keeps a process with the newest code for one execution environment."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        *,
+        budgets: WorkerBudgets,
+        launcher: Launcher,
+        journal: Journal,
+        clock: Clock,
+        spawn: Spawn,
+    ) -> None:
+        self._worker_id = worker_id
+        self._budgets = budgets
+        self._launcher = launcher
+        self._journal = journal
+        self._clock = clock
+        self._spawn = spawn
+        self._program: Program | None = None
+        self._generation = 0
+        self._attempt: _Attempt | None = None
+        self._serving: HandlerProcess | None = None
+        self._alive: set[HandlerProcess] = set()
+
+    def begin(self, program: Program | None = None, *, edit: Edit | None = None) -> None:
+        """Starts the newest code; what serves goes on until that is ready.
+
+        Args:
+            program: what to start from now on; the same as before when left out.
+            edit: why, if the developer has saved something.
+        """
+        self._program = program or self._program
+        if self._program is None:
+            return
+        unfinished = self._drop_attempt()
+        if edit is not None:
+            self._generation += 1
+            self._fact("worker.reload.started", files=edit.files)
+        process = HandlerProcess(
+            self._journal,
+            worker_id=self._worker_id,
+            generation=self._generation,
+            edit=edit or unfinished,
+            clock=self._clock,
+        )
+        self._attempt = attempt = _Attempt(process)
+        attempt.task = self._spawn(self._start(attempt, self._program))
+
+    async def ready(
+        self, *, deadline: float, withdrawn: asyncio.Future[str]
+    ) -> HandlerProcess | NotLoaded | None:
+        """A process that waits for an event, or why there is none.
+
+        A failure that was not known when the caller came is told at once, and another start is
+        tried behind it: what was missing may be there by now.
+
+        Returns:
+            None when ``deadline`` came or ``withdrawn`` was done first.
+        """
+        waited_for: _Attempt | None = None
+        while self._clock.now() < deadline and not withdrawn.done():
+            attempt = self._attempt
+            if attempt is None or attempt.task is None:
+                self.begin()
+            elif not attempt.is_over:
+                waited_for = attempt
+                await wait_first(self._clock, deadline, attempt.task, withdrawn)
+            elif attempt.failure is not None:
+                self.begin()
+                return NotLoaded(attempt.failure, is_news=attempt is waited_for)
+            elif self._serving is None or not self._serving.is_usable:
+                self.begin()
+            elif self._serving.is_idle:
+                return self._serving
+            else:
+                await self._serving.idle(deadline, withdrawn)
+        return None
+
+    def replace(self, process: HandlerProcess) -> None:
+        """Ends a process that is of no more use, and starts another in its place."""
+        if process is self._serving:
+            self._serving = None
+            self.begin()
+        self._spawn(self._end(process))
+
+    def rest(self) -> None:
+        """Ends what serves; the next :meth:`ready` starts it again."""
+        self._drop_attempt()
+        self._attempt = None
+        process, self._serving = self._serving, None
+        if process is not None:
+            self._spawn(self._end(process))
+
+    async def close(self) -> None:
+        """Ends every process."""
+        self._drop_attempt()
+        await asyncio.gather(*(process.stop() for process in self._alive))
+
+    def _drop_attempt(self) -> Edit | None:
+        """Stops a start that is under way; the edit that it was for, which is still to be shown."""
+        attempt = self._attempt
+        if attempt is None or attempt.task is None or attempt.is_over:
+            return None
+        attempt.task.cancel()
+        return attempt.process.edit
+
+    async def _start(self, attempt: _Attempt, program: Program) -> None:
+        process = attempt.process
+        self._alive.add(process)
+        try:
+            failure = await process.start(
+                program.argv,
+                launcher=self._launcher,
+                environment=program.environment,
+                folder=program.folder,
+                deadline=self._clock.now() + self._budgets.init,
+            )
+        except BaseException:
+            await self._end(process)
+            raise
+        attempt.failure = failure
+        self._tell(process, failure)
+        old, self._serving = self._serving, None if failure else process
+        if failure is not None:
+            self._alive.discard(process)
+        if old is not None:
+            self._spawn(self._retire(old))
+
+    async def _retire(self, process: HandlerProcess) -> None:
+        """Lets a process finish what it runs, within its budget, and ends it."""
+        deadline = self._clock.now() + self._budgets.reload_finish
+        await process.free(deadline)
+        process.withdraw(RELOADED)
+        await self._end(process)
+
+    async def _end(self, process: HandlerProcess) -> None:
+        await process.stop()
+        self._alive.discard(process)
+
+    def _tell(self, process: HandlerProcess, failure: Failure | None) -> None:
+        if process.edit is None:
+            return
+        if failure is None:
+            seconds = round(self._clock.now() - process.edit.noticed, 6)
+            self._fact("worker.reload.complete", files=process.edit.files, seconds=seconds)
+        else:
+            self._fact(
+                "worker.reload.failed",
+                files=process.edit.files,
+                error_type=failure.error_type,
+                **describe_failure(failure),
+            )
+
+    def _fact(self, kind: str, **data: object) -> None:
+        self._journal.record(
+            kind,
+            source=SOURCE,
+            at=self._clock.now(),
+            worker_id=self._worker_id,
+            generation=self._generation,
+            **data,
+        )
+
+
+def describe_failure(failure: Failure) -> dict[str, str]:
+    """What a runtime said about its failure: ``message``, and ``place`` if it named one."""
+    if failure.posted is None:
+        return {"message": failure.message}
+    try:
+        body = json.loads(failure.posted.body)
+        message = str(body["errorMessage"])
+        trace = [str(frame).strip() for frame in body.get("stackTrace") or ()]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {"message": failure.posted.body[:500].decode(errors="replace")}
+    return {"message": message} | ({"place": trace[-1].splitlines()[0]} if trace else {})

@@ -1,0 +1,280 @@
+"""The developer's side of Live mode: subscribed to the channel, it runs the handler and answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import secrets
+from collections import OrderedDict
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self
+
+from event_protocol.errors import RemoteProtocolError
+from event_protocol.live import (
+    Message,
+    MessageCode,
+    NextEvent,
+    Reassembler,
+    decode_init,
+    decode_next,
+    decode_packet,
+    dev_channel,
+    encode_packet,
+    split,
+    worker_channel,
+)
+from natless.errors import ComponentFailed
+from natless.journal import Journal
+from natless.lambda_host.clock import Clock, SystemClock
+from natless.lambda_host.launcher import HostLauncher, Launcher
+from natless.lambda_host.runtime_session import Event
+from natless.worker.config import WorkerConfig
+from natless.worker.counterpart import Counterpart, Work, monotonic_deadline
+from natless.worker.errors import PublishFailed
+from natless.worker.link import Link
+from natless.worker.process import SOURCE
+from natless.worker.reload import watch_folder
+
+_PACKETS_AT_ONCE = 8  # of one answer on their way; 1.4 MB of base64
+_REQUEST_ID = "lambda-runtime-aws-request-id"
+# They describe how the Runtime API's answer travelled over there; ours says it anew.
+_HOP_HEADERS = frozenset(
+    {"connection", "content-length", "date", "keep-alive", "server", "trailer", "transfer-encoding"}
+)
+
+
+class Worker:
+    """Answers the invocations of one function for as long as its block lasts.
+
+    ::
+
+        async with Worker(config, journal):
+            ...                      # subscribed; invocations are answered in the background
+
+    Entering raises ``ComponentFailed`` when the channel refuses the worker or is not there.
+    """
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        journal: Journal,
+        *,
+        clock: Clock | None = None,
+        launcher: Launcher | None = None,
+    ) -> None:
+        self.config = config
+        self._journal = journal
+        self._clock = clock or SystemClock()
+        self._launcher = launcher or HostLauncher()
+        self._reassembler = Reassembler()
+        self._counterparts: OrderedDict[str, Counterpart] = OrderedDict()
+        self._link = Link(
+            config,
+            channel=dev_channel(config.app, config.stage, config.namespace),
+            journal=journal,
+            on_event=self._take_event,
+        )
+        self._main: asyncio.Task[None] | None = None
+        self._group: asyncio.TaskGroup | None = None
+
+    async def __aenter__(self) -> Self:
+        self._main = asyncio.create_task(self._run())
+        try:
+            await self._ready()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._end()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is subscribed right now."""
+        return self._link.is_live
+
+    async def _ready(self) -> None:
+        assert self._main is not None
+        await asyncio.wait(
+            {self._link.first_word, self._main},
+            timeout=self.config.budgets.ready,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if self._main.done():
+            await self._main
+        if not self._link.is_live:
+            reason = self._link.last_failure or f"no answer in {self.config.budgets.ready:g} s"
+            raise ComponentFailed(
+                f"the worker cannot use the channel at {self.config.url}: {reason}",
+                hint="is the relay running, and are its URL, API key and namespace these?",
+            )
+
+    async def _run(self) -> None:
+        """Everything that goes on beside the caller."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                group.create_task(self._watch())
+                group.create_task(self._link.run())
+        finally:
+            self._group = None
+            closing = [counterpart.close() for counterpart in self._counterparts.values()]
+            await asyncio.gather(*closing)
+
+    async def _end(self) -> None:
+        """Ends all that goes on.
+
+        Raises:
+            ExceptionGroup: something had gone wrong in it that nobody else was told.
+        """
+        main, self._main = self._main, None
+        if main is not None:
+            main.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await main
+
+    async def _watch(self) -> None:
+        quiet = self.config.budgets.reload_quiet
+        async for edit in watch_folder(self.config.folder, quiet=quiet):
+            self._fact("worker.reload.noticed", files=edit.files)
+            for counterpart in self._counterparts.values():
+                counterpart.reload(edit)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        if self._group is None:
+            coroutine.close()
+            raise RuntimeError("the worker is not running")
+        return self._group.create_task(coroutine)
+
+    # -- what arrives ------------------------------------------------------------------------
+
+    def _take_event(self, text: str) -> None:
+        try:
+            packet = decode_packet(text)
+            if packet.source == self.config.source:
+                return
+            message = self._reassembler.receive(packet)
+            if message is not None:
+                self._take_message(message)
+        except RemoteProtocolError as error:
+            self._fact("worker.event.refused", reason=str(error))
+
+    def _take_message(self, message: Message) -> None:
+        self._channel(message.source)  # whom we could not answer, we do not listen to
+        if message.code == MessageCode.INIT:
+            init = decode_init(message.body)
+            self._fact(
+                "worker.init.received",
+                worker_id=message.source,
+                function_id=init.function_id,
+                variables=len(init.environment),
+            )
+            self._counterpart(message.source).introduce(init.environment)
+        elif message.code == MessageCode.NEXT:
+            self._take_next(message)
+
+    def _take_next(self, message: Message) -> None:
+        now = self._clock.now()
+        invocation = decode_next(message.body)
+        event = _read_event(invocation)
+        longest = self.config.budgets.handler
+        deadline = monotonic_deadline(event, now=now, wall=self._clock.wall(), longest=longest)
+        self._spawn(self._ping(message.source, event.request_id))
+        withdrawn: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._counterpart(message.source).take(Work(event, now, deadline, withdrawn))
+
+    def _counterpart(self, worker_id: str) -> Counterpart:
+        counterpart = self._counterparts.get(worker_id)
+        if counterpart is None:
+            self._make_room()
+            counterpart = self._counterparts[worker_id] = Counterpart(
+                worker_id,
+                config=self.config,
+                journal=self._journal,
+                clock=self._clock,
+                launcher=self._launcher,
+                send=self._send,
+                spawn=self._spawn,
+            )
+        self._counterparts.move_to_end(worker_id)
+        return counterpart
+
+    def _make_room(self) -> None:
+        """Forgets the environment that was silent longest; should it return, it is rebooted."""
+        if len(self._counterparts) < self.config.max_environments:
+            return
+        oldest = next(
+            (name for name, each in self._counterparts.items() if not each.is_busy),
+            next(iter(self._counterparts)),
+        )
+        self._spawn(self._counterparts.pop(oldest).close())
+
+    # -- what is sent ------------------------------------------------------------------------
+
+    async def _ping(self, worker_id: str, request_id: str) -> None:
+        give_up = self._clock.now() + self.config.budgets.publish
+        try:
+            await self._send(worker_id, MessageCode.PING, b"{}\n", give_up=give_up)
+        except PublishFailed as error:
+            self._fact(
+                "worker.ping.failed", worker_id=worker_id, request_id=request_id, reason=str(error)
+            )
+
+    async def _send(
+        self,
+        worker_id: str,
+        code: MessageCode,
+        body: bytes,
+        *,
+        name: str = "",
+        give_up: float,
+    ) -> None:
+        config = self.config
+        channel = self._channel(worker_id)
+        packets = split(code, source=config.source, id=name or secrets.token_hex(12), body=body)
+        window = asyncio.Semaphore(_PACKETS_AT_ONCE)
+
+        async def publish(event: str) -> None:
+            async with window:
+                await self._link.publish(channel, event, give_up=give_up)
+
+        events = [encode_packet(packet) for packet in packets]
+        if len(events) == 1:
+            await self._link.publish(channel, events[0], give_up=give_up)
+            return
+        results = await asyncio.gather(*map(publish, events), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def _channel(self, worker_id: str) -> str:
+        config = self.config
+        return worker_channel(config.app, config.stage, worker_id, config.namespace)
+
+    def _fact(self, kind: str, **data: object) -> None:
+        self._journal.record(kind, source=SOURCE, at=self._clock.now(), **data)
+
+
+def _read_event(invocation: NextEvent) -> Event:
+    """The invocation as the handler's Runtime API hands it out.
+
+    Raises:
+        RemoteProtocolError: it has no usable request id, or a header that cannot be passed on.
+    """
+    request_id = invocation.headers.get(_REQUEST_ID, "")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", request_id):
+        raise RemoteProtocolError("the invocation has no request id")
+    headers = {k: v for k, v in invocation.headers.items() if k not in _HOP_HEADERS}
+    try:
+        "".join(headers.values()).encode()
+    except UnicodeEncodeError:
+        raise RemoteProtocolError("a header of the invocation is not UTF-8") from None
+    return Event(request_id, headers, invocation.body)
