@@ -9,6 +9,7 @@ import signal
 import sys
 from typing import NoReturn
 
+from runtime_shim.budgets import Budgets
 from runtime_shim.config import ShimConfig
 from runtime_shim.errors import ConfigError, RuntimeApiLost
 from runtime_shim.runtime_api import Answer, RuntimeApiClient
@@ -27,9 +28,9 @@ def main() -> NoReturn:
 async def _run() -> int:
     try:
         config = ShimConfig.from_environment(os.environ)
+        shim = Shim(config, api=RuntimeApiClient(config.runtime_api), write_line=_write_line)
     except ConfigError as error:
         return await _refuse_to_start(error)
-    shim = Shim(config, api=RuntimeApiClient(config.runtime_api), write_line=_write_line)
     task = asyncio.create_task(shim.run(), name="shim")
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -49,16 +50,17 @@ async def _refuse_to_start(error: ConfigError) -> int:
     sys.stderr.write(f"natless-shim: {error}\n")
     address = os.environ.get("AWS_LAMBDA_RUNTIME_API", "")
     if address:
-        with contextlib.suppress(RuntimeApiLost):
-            async with asyncio.timeout(5):
+        with contextlib.suppress(RuntimeApiLost, TimeoutError):
+            async with asyncio.timeout(Budgets().answer_post):
                 api = RuntimeApiClient(address)
                 await api.fail_init(Answer.error("LiveBridge.ConfigInvalid", str(error)))
     return 1
 
 
 def _write_line(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # an answer counts for more than a log that nobody reads
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

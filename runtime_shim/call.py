@@ -40,6 +40,8 @@ from runtime_shim.runtime_api import Answer, Invocation
 from runtime_shim.timing import SpanLog, explain_exception
 
 RATE_LIMIT = "LimitExceededError"  # AppSync's word for more than 25 publishes a second
+UNREADABLE = "LiveBridge.AnswerUnreadable"
+_UNREADABLE_WORDS = "the developer's side answered, and its answer cannot be put together"
 _NOT_SENT = ENVIRONMENT_NOT_SENT | {"AWS_LAMBDA_MAX_CONCURRENCY"}  # it changes runtime clients
 _FIRST_WORD = {MessageCode.PING, MessageCode.ACCEPTED, MessageCode.BEAT}
 _ANSWERS = {MessageCode.RESPONSE, MessageCode.ERROR, MessageCode.INIT_ERROR}
@@ -142,7 +144,7 @@ class Call:
     ) -> None:
         event = encode_packet(packet)
         budgets = self._allowance.budgets
-        pause = budgets.reconnect_first
+        pause = budgets.publish_pause
         for attempt in range(1, budgets.publish_attempts + 1):
             detail["attempt"] = attempt
             refusal = await self._publish_once(event, started=started)
@@ -152,7 +154,7 @@ class Call:
             is_last = attempt == budgets.publish_attempts
             if is_last or refusal.facts.get("error_type") != RATE_LIMIT:
                 raise refusal
-            await asyncio.sleep(min(pause, budgets.reconnect_max) * random.uniform(0.5, 1.0))
+            await asyncio.sleep(min(pause, budgets.publish_pause_max) * random.uniform(0.5, 1.0))
             pause *= 2
 
     async def _publish_once(self, event: str, *, started: float) -> Obstacle | None:
@@ -241,8 +243,11 @@ class Call:
             self._answer_begun = now
         try:
             message = self._reassembler.receive(happening)
-        except RemoteProtocolError:
-            return  # a message that contradicts itself answers nothing
+        except RemoteProtocolError as error:
+            # The rest of that message will be dropped. If it was the answer, none will come.
+            if self._is_answer(happening.type, happening.id):
+                self._take_answer(Answer.error(UNREADABLE, f"{_UNREADABLE_WORDS}: {error}"), now)
+            return
         if message is not None:
             self._take_message(message, now)
 
@@ -254,11 +259,16 @@ class Call:
     def _take_message(self, message: Message, now: float) -> None:
         if message.code == MessageCode.REBOOT:
             self._link.wants_init = True
-        if message.code in _FIRST_WORD or self._is_answer(message.code, message.id):
-            self._accepted = now if self._accepted is None else self._accepted
         if self._is_answer(message.code, message.id):
-            self._answered = now
-            self._answer = _read_answer(message)
+            self._take_answer(_read_answer(message), now)
+        elif message.code in _FIRST_WORD and self._accepted is None:
+            self._accepted = now
+
+    def _take_answer(self, answer: Answer, now: float) -> None:
+        """An answer that nothing announced is the first word, too."""
+        self._accepted = now if self._accepted is None else self._accepted
+        self._answered = now
+        self._answer = answer
 
     def _fail(
         self,

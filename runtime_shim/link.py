@@ -38,7 +38,7 @@ from event_protocol.frames import (
     SubscribeError,
     SubscribeSuccess,
 )
-from event_protocol.handshake import offer
+from event_protocol.handshake import offer, redact
 from event_protocol.live import MessageCode, Packet, decode_packet, dev_channel, worker_channel
 from event_protocol.phases import Outcome, Phase
 from event_protocol.states import ConnectionState
@@ -252,7 +252,7 @@ def denied(errors: Errors) -> Obstacle:
     first = errors[0]
     facts: dict[str, Any] = {"error_type": first.error_type}
     if first.message:
-        facts["message"] = first.message[:300]
+        facts["message"] = redact(first.message[:300])
     if first.error_code is not None:
         facts["code"] = first.error_code
     return Obstacle(Outcome.DENIED, **facts)

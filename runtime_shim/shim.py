@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
-from event_protocol.phases import InvocationRecord, Outcome, Phase, Strategy, encode_record
+from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy, encode_record
 from runtime_shim.budgets import Allowance, Wait
 from runtime_shim.call import Call
 from runtime_shim.config import ShimConfig
-from runtime_shim.errors import PhaseFailed, RuntimeApiLost
+from runtime_shim.errors import ConfigError, PhaseFailed, RuntimeApiLost
 from runtime_shim.fallbacks.base import Failure, Fallback
 from runtime_shim.fallbacks.chain import Chain, Decision
 from runtime_shim.fallbacks.deployed import DeployedFallback
@@ -34,6 +36,9 @@ class Shim:
         config: what it was told.
         api: where its events come from.
         write_line: takes each line of the log, without its end.
+
+    Raises:
+        ConfigError: the authority to trust cannot be read.
     """
 
     def __init__(
@@ -43,7 +48,7 @@ class Shim:
         self._api = api
         self._write_line = write_line
         self._chain = Chain([_build_fallback(each, config) for each in config.fallbacks])
-        self._context = ssl.create_default_context(cafile=config.ca)
+        self._context = _trust(config.ca)
         self._link: Link | None = None
         self._is_introduced = False
 
@@ -68,12 +73,11 @@ class Shim:
             RuntimeApiLost: the Runtime API does not take the answer.
         """
         spans = SpanLog()
-        was_open = self._has_warm_link()
         decision, answered = await self._decide(invocation, spans)
         try:
             await self._reply(invocation, decision.answer, spans, started=answered)
         finally:
-            self._record(invocation, decision, spans, is_cold=not was_open)
+            self._record(invocation, decision, spans)
 
     async def _decide(self, invocation: Invocation, spans: SpanLog) -> tuple[Decision, float]:
         """Who answers, with what, and the monotonic second at which the answer was here."""
@@ -83,10 +87,12 @@ class Shim:
         except PhaseFailed as failed:
             failure = Failure(failed.span, is_accepted=failed.is_accepted)
         # From here on nobody listens to the channel: what still comes is dropped.
-        if not self._has_warm_link():
+        if not self._has_warm_link() or _is_doubtful(failure.span):
             await self._drop_link()
+        began = spans.now()
         decision = await self._chain.answer(invocation, failure)
-        return decision, spans.now()
+        ended = spans.now()
+        return replace(decision, note=f"{decision.note} in {ended - began:.3f} s"), ended
 
     # --- the channel ------------------------------------------------------------------------------
 
@@ -151,13 +157,11 @@ class Shim:
         finally:
             spans.add(Phase.REPLY, wait, started=started, outcome=outcome, detail=detail)
 
-    def _record(
-        self, invocation: Invocation, decision: Decision, spans: SpanLog, *, is_cold: bool
-    ) -> None:
+    def _record(self, invocation: Invocation, decision: Decision, spans: SpanLog) -> None:
         record = InvocationRecord(
             request_id=invocation.request_id,
             worker_id=self._config.worker_id,
-            cold=is_cold,
+            cold=any(span.phase is Phase.RESOLVE for span in spans.spans),
             strategy=decision.strategy,
             started=invocation.received,
             finished=spans.now(),
@@ -167,9 +171,21 @@ class Shim:
         self._write_line(encode_record(record))
 
 
+def _trust(ca: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise ConfigError(f"NATLESS_CA is {ca}, which holds no certificate: {error}") from error
+
+
 def _was_dead(failed: PhaseFailed) -> bool:
     is_lost = failed.span.outcome in _LOST_CHANNEL
     return failed.phase is Phase.PUBLISH and is_lost and not failed.is_accepted
+
+
+def _is_doubtful(span: Span) -> bool:
+    """A channel that swallows what is sent is not worth another try."""
+    return span.phase is Phase.PUBLISH and span.outcome is Outcome.TIMEOUT
 
 
 def _explain_status(status: int) -> Outcome:

@@ -19,6 +19,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from event_protocol.handshake import redact
 from event_protocol.limits import DEFAULT_LIMITS
 from event_protocol.phases import Outcome, Phase
 from runtime_shim.errors import Obstacle
@@ -204,6 +205,7 @@ class Wire(asyncio.Protocol):
 
 def _describe_status(status: int, body: bytes | bytearray | None) -> Obstacle:
     text = bytes(body or b"").decode("utf-8", "replace").strip()[:BODY_EXCERPT]
+    text = redact(text)  # a peer may repeat what it was sent
     return Obstacle(Outcome.HTTP_ERROR, status=status, **({"body": text} if text else {}))
 
 

@@ -38,7 +38,10 @@ class HttpFallback:
         shape = decide_shape(_decode(invocation.body))
         if shape is None:
             raise CannotAnswer("the event is not a request over HTTP")
-        return Answer(json.dumps(_response(shape, failure)).encode())
+        response = _response(failure)
+        if shape == "alb":
+            response |= _for_load_balancer(response)
+        return Answer(json.dumps(response).encode())
 
     async def close(self) -> None:
         """Nothing runs."""
@@ -69,7 +72,7 @@ def _decode(body: bytes) -> Any:  # noqa: ANN401
         return None
 
 
-def _response(shape: str, failure: Failure) -> dict[str, Any]:
+def _response(failure: Failure) -> dict[str, Any]:
     span = failure.span
     explanation = explain_span(span)
     status = 504 if span.outcome in _TIMEOUTS else 502
@@ -84,12 +87,21 @@ def _response(shape: str, failure: Failure) -> dict[str, Any]:
         "budget": {"name": span.budget, "seconds": span.budget_seconds},
         "hint": explanation.hint,
     }
-    response: dict[str, Any] = {
+    return {
         "statusCode": status,
         "headers": {"content-type": "application/json", "cache-control": "no-store"},
         "body": json.dumps(body),
         "isBase64Encoded": False,
     }
-    if shape == "alb":  # a load balancer shows it to the client, and wants it
-        response["statusDescription"] = _REASONS[status]
-    return response
+
+
+def _for_load_balancer(response: dict[str, Any]) -> dict[str, Any]:
+    """What a load balancer wants besides.
+
+    The status in words, and one of two kinds of headers: it reads the kind that its target group is
+    configured for, so both are given.
+    """
+    return {
+        "statusDescription": _REASONS[response["statusCode"]],
+        "multiValueHeaders": {name: [value] for name, value in response["headers"].items()},
+    }

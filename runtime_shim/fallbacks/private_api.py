@@ -38,7 +38,7 @@ class PrivateRuntimeApi:
 
     def __init__(self) -> None:
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._conversations: set[asyncio.Task[None]] = set()
         self._offered: asyncio.Future[Invocation] | None = None
         self._answered: asyncio.Future[Answer] | None = None
         self._current: Invocation | None = None
@@ -56,8 +56,9 @@ class PrivateRuntimeApi:
         """Stops listening and drops the client."""
         if self._server is not None:
             self._server.close()
-            for writer in list(self._connections):
-                writer.transport.abort()
+            for conversation in list(self._conversations):
+                conversation.cancel()
+            await asyncio.gather(*self._conversations)
             await self._server.wait_closed()
 
     def offer(self, invocation: Invocation) -> asyncio.Future[Answer]:
@@ -69,24 +70,26 @@ class PrivateRuntimeApi:
         return self._answered
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.add(writer)
-        try:
-            while True:
-                head = await read_head(reader)
-                if head.header("expect").lower() == "100-continue":  # curl, above 1 MB
-                    writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                request = await read_body(reader, head)
-                writer.write(await self._reply(request))
-                await writer.drain()
-                if request.wants_close:
-                    break
-        except (OSError, EOFError, MalformedMessage):
-            pass  # the process says more by its exit
-        finally:
-            self._connections.discard(writer)
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
+        conversation = asyncio.current_task()
+        assert conversation is not None
+        self._conversations.add(conversation)
+        # A process that breaks off says more by its exit. Cancelled only by close(), and then done:
+        # the streams of Python 3.11 complain about a conversation that ends as cancelled.
+        with suppress(OSError, EOFError, MalformedMessage, asyncio.CancelledError):
+            while await self._serve_once(reader, writer):
+                pass
+        self._conversations.discard(conversation)
+        writer.close()  # sends what is left of the last reply
+
+    async def _serve_once(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answers one request; whether another may follow."""
+        head = await read_head(reader)
+        if head.header("expect").lower() == "100-continue":  # curl, above 1 MB
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request = await read_body(reader, head)
+        writer.write(await self._reply(request))
+        await writer.drain()
+        return not request.wants_close
 
     async def _reply(self, request: HttpMessage) -> bytes:
         if _NEXT.fullmatch(request.start):

@@ -266,7 +266,7 @@ async def test_a_rate_limit_is_met_with_a_pause_and_another_try(tmp_path: Path) 
 
         relay.on_publish = publish
 
-    async with bench(tmp_path, set_up=limit, NATLESS_BUDGET_RECONNECT_FIRST="0.01") as lab:
+    async with bench(tmp_path, set_up=limit, NATLESS_BUDGET_PUBLISH_PAUSE="0.01") as lab:
         posted, record = await lab.ask({"n": 1})
     assert posted.json == {"echo": {"n": 1}}
     assert record.spans[6].detail["attempt"] == 3

@@ -194,14 +194,20 @@ async def test_other_messages_are_no_first_word() -> None:
     assert not failed.is_accepted
 
 
-async def test_a_message_that_contradicts_itself_is_dropped() -> None:
-    broken = [
-        Packet(MessageCode.PING, "dev", "b", 0, b"", final=True),
-        Packet(MessageCode.RESPONSE, "dev", "req", 1, b"1", final=True),
-        Packet(MessageCode.RESPONSE, "dev", "req", 2, b"2", final=True),
-    ]
-    failed = await failure(CONFIRM, *broken)
-    assert failed.phase is Phase.HANDLE
+def broken(id_: str) -> list[Packet]:
+    """Two final packets of one message."""
+    return [Packet(MessageCode.RESPONSE, "dev", id_, index, b"1", final=True) for index in (1, 2)]
+
+
+async def test_an_answer_that_contradicts_itself_is_answered_as_an_error_at_once() -> None:
+    got, _ = await answer(CONFIRM, PING, *broken("req"))
+    assert got.is_error
+    assert got.error_type == "LiveBridge.AnswerUnreadable"
+
+
+async def test_a_message_to_others_that_contradicts_itself_is_dropped() -> None:
+    got, _ = await answer(CONFIRM, PING, *broken("another"), RESPONSE)
+    assert got.body == b'"ok"'
 
 
 @pytest.mark.parametrize(
@@ -267,7 +273,7 @@ async def test_a_rate_limit_is_tried_again_until_the_tries_are_spent() -> None:
     def limit(operation: str) -> PublishError:
         return PublishError(operation, errors)
 
-    budgets = Budgets(publish_attempts=3, reconnect_first=0.0)
+    budgets = Budgets(publish_attempts=3, publish_pause=0.0)
     got, link = await answer(limit, limit, CONFIRM, PING, RESPONSE, budgets=budgets)
     assert got.body == b'"ok"'
     assert [packet.index for packet in link.published] == [0, 0, 0]
