@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import platform
 import shutil
 from collections.abc import AsyncIterator
@@ -11,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from natless.journal import Journal
 from natless.vpc.model import Role
 from natless.vpc.netns import VpcProcess
+from natless.worker import Worker, WorkerConfig
 from tests.conformance.bridge_binary import cut_bridge
 from tests.conformance.echo_worker import EchoWorker, open_worker
 from tests.conformance.field import Field, open_field
 from tests.conformance.installed import derived, node_clients
 from tests.conformance.lambda_front import LambdaFront, open_front
-from tests.golden.relay import ACCESS_KEY_ID, REGION, SECRET
+from tests.golden.relay import ACCESS_KEY_ID, API_KEY, REGION, SECRET
 
 WORKER = "0123456789abcdef0123456789abcdef"
 RECONNECT_BUDGET = 20.0  # seconds; the bridge tries every five
@@ -107,6 +110,33 @@ async def test_events_and_answers_of_many_packets_pass_the_relay(tmp_path: Path)
         kind, body = await front.invoke("large", event)
         assert kind == "response"
         assert body == event
+
+
+async def test_the_worker_answers_an_unmodified_bridge(tmp_path: Path) -> None:
+    bridge_binary()
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "app.py").write_text(
+        "import os\n"
+        "def handler(event, context):\n"
+        "    return [event['n'] + 1, context.aws_request_id, os.environ['SST_FUNCTION_ID']]\n"
+    )
+    async with open_field(tmp_path, golden=None) as field:
+        config = WorkerConfig(
+            url=f"wss://localhost:{field.local_port}/event/realtime",
+            host=field.vpc.api.http_host,
+            api_key=API_KEY,
+            app="app",
+            stage="dev",
+            folder=code,
+            handler="app.handler",
+            ca=field.ca,
+        )
+        async with Worker(config, Journal()), running_bridge(field) as (front, _, _):
+            for number in range(3):
+                kind, body = await front.invoke(f"req-{number}", json.dumps({"n": number}))
+                assert kind == "response"
+                assert json.loads(body) == [number + 1, f"req-{number}", "fn"]
 
 
 async def test_a_bridge_with_a_wrong_secret_reads_why_and_ends(tmp_path: Path) -> None:
