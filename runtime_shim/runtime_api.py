@@ -175,6 +175,7 @@ class RuntimeApiClient:
         writer.write(message)
         await writer.drain()
         reply = await read_body(reader, await read_head(reader))
+        _ = reply.status  # what is no reply at all is found here and not later
         if reply.wants_close:
             self.close()
         return reply
