@@ -102,11 +102,11 @@ def _decode_token(token: str) -> dict[str, str]:
 
     AWS's own shell sample pipes ``echo`` into ``base64``, so a newline comes with it.
     """
-    encoded = token.removeprefix(TOKEN_PREFIX).rstrip("=").translate({43: "-", 47: "_"})
+    encoded = token.removeprefix(TOKEN_PREFIX).rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
     if len(encoded) > TOKEN_LENGTH:
         raise RemoteProtocolError("the header- subprotocol is too long")
     try:
-        raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+        raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
         value = json.loads(raw.decode())
     except (binascii.Error, ValueError, RecursionError):  # unchained: it repeats the credentials
         raise RemoteProtocolError("the header- subprotocol is not base64url JSON") from None

@@ -8,6 +8,7 @@ process of one machine reads the same monotonic clock, so no clock has to be ali
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -152,13 +153,16 @@ def encode_record(record: InvocationRecord) -> str:
 def decode_record(line: str) -> InvocationRecord | None:
     """A log line back to the record; None for any other line.
 
+    The handler shares the log, so a line with the mark may be anything: numbers that JSON does not
+    have are refused, for they would go on into every report.
+
     Raises:
         ValueError: the line has the mark but is not a record.
     """
     if not line.startswith(MARK):
         return None
     try:
-        raw = json.loads(line[len(MARK) :])
+        raw = json.loads(line[len(MARK) :], parse_constant=_refuse, parse_float=_parse_finite)
         return InvocationRecord(
             request_id=str(raw["request_id"]),
             worker_id=str(raw["worker_id"]),
@@ -182,3 +186,14 @@ def decode_record(line: str) -> InvocationRecord | None:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"not an invocation record: {error!r}") from error
+
+
+def _refuse(text: str) -> float:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _parse_finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large")
+    return number

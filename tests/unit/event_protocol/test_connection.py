@@ -468,6 +468,12 @@ def test_frames_that_were_decoded_elsewhere_are_judged_alike():
     assert connection.receive_frame(Subscribe("b", "/a"), now=1001.0) == []
 
 
+def test_frames_that_were_decoded_elsewhere_are_signs_of_life_too():
+    connection = ready_client(timeout=5.0)
+    connection.receive_frame(KeepAlive(), now=1004.0)
+    assert connection.deadline == 1009.0
+
+
 # Time
 
 
@@ -479,6 +485,18 @@ def test_a_server_says_that_it_is_there_every_sixty_seconds():
         connection.tick(now=now)
         said += [(now, frame) for frame in sent(connection)]
     assert said == [(1000.0 + 60.0 * n, KeepAlive()) for n in range(1, 6)]
+
+
+def test_the_rhythm_begins_with_the_ack_and_not_with_the_connection():
+    connection = ready_server(now=1007.0)
+    assert connection.deadline == 1067.0
+
+
+def test_a_tick_that_comes_exactly_one_interval_late_says_so_once():
+    connection = ready_server()
+    connection.tick(now=1120.0)
+    assert sent(connection) == [KeepAlive()]
+    assert connection.deadline == 1180.0
 
 
 def test_a_tick_that_comes_early_does_nothing():

@@ -94,6 +94,10 @@ def test_an_ack_promises_a_positive_number_of_seconds(seconds):
         ConnectionAck(seconds)
 
 
+def test_an_ack_may_promise_under_a_second_as_tests_do():
+    assert ConnectionAck(0.25).connection_timeout == 0.25
+
+
 @pytest.mark.parametrize("text", ["\ud800", "a\udfffb"])
 @pytest.mark.parametrize(
     "build",

@@ -158,6 +158,18 @@ def test_a_text_is_shown_without_its_credentials(text):
     assert "…" in shown
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"protocols: {SUBPROTOCOL}, {TOKEN}", f"protocols: {SUBPROTOCOL}, header-…"),
+        ('{"x-api-key": "da2-a", "host": "h"}', '{"x-api-key": "…", "host": "h"}'),
+        ("Cookie: a=b\r\nHost: h", "Cookie: …\r\nHost: h"),
+    ],
+)
+def test_what_a_credential_was_can_still_be_seen(text, shown):
+    assert redact(text) == shown
+
+
 @pytest.mark.parametrize("secret", [JWT, "AKIAABCDEFGHIJKLMNOP", "ASIAABCDEFGHIJKLMNOP"])
 def test_credentials_are_known_by_their_form_too(secret):
     assert redact(f"saw {secret} here") == "saw … here"

@@ -133,7 +133,7 @@ def test_a_message_may_be_exactly_as_large_as_allowed():
 def test_too_many_waiting_packets_push_out_the_message_that_was_touched_longest_ago():
     reassembler = Reassembler(max_buffered_packets=4)
     old, young = parts(b"oldoldold", name="old"), parts(b"youngyoung", name="young")
-    feed(reassembler, [old[0], young[0], old[1], young[1]])
+    feed(reassembler, [young[0], old[0], old[1], young[1]])  # not the one that began first
     assert reassembler.abandoned == 0
     feed(reassembler, parts(b"third message", name="third")[:1])
     assert reassembler.abandoned == 1
