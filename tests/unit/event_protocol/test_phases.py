@@ -75,6 +75,9 @@ def test_another_line_is_not_a_record(line):
         encode_record(RECORD)[len(MARK):].replace('"deployed"', '"magic"'),
         encode_record(RECORD)[len(MARK):].replace('{"errno":111}', "7"),
         encode_record(RECORD)[len(MARK):].replace("0.5", '"soon"'),
+        encode_record(RECORD)[len(MARK):].replace("0.5", "1e999"),
+        encode_record(RECORD)[len(MARK):].replace("0.5", "-Infinity"),
+        encode_record(RECORD)[len(MARK):].replace("0.5", "NaN"),
     ],
 )  # fmt: skip
 def test_a_marked_line_that_is_not_a_record_is_an_error(text):
@@ -106,3 +109,13 @@ def test_phases_are_in_the_order_of_a_cold_call():
             "reply",
         ]
     )
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_line_with_a_number_that_json_does_not_have_is_no_record(number):
+    line = encode_record(
+        InvocationRecord("r", "w", False, Strategy.WORKER, started=1.0, finished=2.5, spans=())
+    )
+    assert decode_record(line) is not None
+    with pytest.raises(ValueError, match="not an invocation record"):
+        decode_record(line.replace("2.5", number))
