@@ -108,9 +108,7 @@ async def start_relay(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _read_ready(
-    process: asyncio.subprocess.Process, errors: deque[str]
-) -> dict[str, Any]:
+async def _read_ready(process: asyncio.subprocess.Process, errors: deque[str]) -> dict[str, Any]:
     assert process.stdout is not None
     try:
         line = await asyncio.wait_for(process.stdout.readline(), READY_BUDGET)

@@ -94,9 +94,14 @@ class LambdaHost:
         """The names of the environments that exist."""
         return tuple(environment.worker_id for environment in self._environments)
 
-    def on_record(self, listener: RecordListener) -> None:
-        """Calls ``listener`` with every measurement that a guest writes into its log."""
+    def on_record(self, listener: RecordListener) -> Callable[[], None]:
+        """Calls ``listener`` with every measurement that a guest writes into its log.
+
+        Returns:
+            What ends that.
+        """
         self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
 
     async def invoke(
         self, payload: bytes, *, client_context: str | None = None, log_tail: bool = False

@@ -114,6 +114,9 @@ class TopologyRun:
         probes: the checks of the network itself.
         invocations: what the guest measured, the first calls of the run.
         results: what the callers got, the first calls of the run.
+        opening: the call with which each execution environment began, in which it started and the
+            channel was opened; not among ``invocations``, not in any percentile.
+        opening_results: what their callers got.
         ready_seconds: from the wish for this network to its being there, None when not measured.
     """
 
@@ -133,6 +136,8 @@ class TopologyRun:
     probes: tuple[ProbeRun, ...] = ()
     invocations: tuple[InvocationRecord, ...] = ()
     results: tuple[CallerResult, ...] = ()
+    opening: tuple[InvocationRecord, ...] = ()
+    opening_results: tuple[CallerResult, ...] = ()
     ready_seconds: float | None = None
 
     @property
@@ -190,6 +195,7 @@ def describe_topology(
     purpose: str = "",
     network: NetworkFacts | None = None,
     probes: Iterable[ProbeRun] = (),
+    opening: Recorder | None = None,
     ready_seconds: float | None = None,
 ) -> TopologyRun:
     """What a recorder collected on one topology, explained and made ready for a report.
@@ -202,6 +208,7 @@ def describe_topology(
         purpose: a sentence on what the topology shows.
         network: what is known about it from outside the function.
         probes: the checks of the network itself.
+        opening: the first call of each execution environment, where these are kept apart.
         ready_seconds: how long it took to be there.
     """
     facts = network or NetworkFacts()
@@ -231,5 +238,7 @@ def describe_topology(
         probes=checks,
         invocations=recorder.records,
         results=recorder.results,
+        opening=opening.records if opening else (),
+        opening_results=opening.results if opening else (),
         ready_seconds=ready_seconds,
     )

@@ -173,8 +173,10 @@ def _choose_waterfalls(topology: TopologyRun) -> Iterable[Waterfall]:
 
     The warm one is the median, as the p50 in the table is.
     """
-    callers = {result.request_id: result for result in topology.results}
-    cold = next((r for r in topology.invocations if r.cold), None)
+    callers = {
+        result.request_id: result for result in (*topology.opening_results, *topology.results)
+    }
+    cold = next((r for r in (*topology.opening, *topology.invocations) if r.cold), None)
     warm = sorted((r for r in topology.invocations if not r.cold), key=_seconds)
     if cold is not None:
         caller = callers.get(cold.request_id)
@@ -192,8 +194,11 @@ def _seconds(record: InvocationRecord) -> float:
 
 
 def _facts(topology: TopologyRun) -> Iterable[str]:
-    waits = {result.request_id: result.duration for result in topology.results}
-    for record in topology.invocations[:_SHOWN_INVOCATIONS]:
+    waits = {
+        result.request_id: result.duration
+        for result in (*topology.opening_results, *topology.results)
+    }
+    for record in (*topology.opening, *topology.invocations)[:_SHOWN_INVOCATIONS]:
         plain = _plain(record)
         if record.request_id in waits:
             plain |= {"caller_ms": round(waits[record.request_id] * 1000, 3)}

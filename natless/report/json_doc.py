@@ -153,6 +153,8 @@ _TOPOLOGY = object_of(
     Member("probes", list_of(_PROBE)),
     Member("invocations", list_of(_INVOCATION)),
     Member("results", list_of(_RESULT)),
+    Member("opening", list_of(_INVOCATION)),
+    Member("opening_results", list_of(_RESULT)),
 )
 
 _PLATFORM = object_of(

@@ -182,6 +182,9 @@ def _conclusions(document: RunDocument) -> Iterator[Text]:
             if factor >= _WORTH_SAYING:
                 base = comparison.baseline
                 yield Text(f"On {name} a caller waits {factor:.0f} times as long as on {base}.")
+    if opening := [r.duration for t in document.topologies for r in t.opening_results[:1]]:
+        longest = humanize(max(opening))
+        yield Text(f"First calls (a cold start each, not counted above) took up to {longest}.")
     broken = ", ".join(t.name for t in document.topologies if not t.kept)
     if broken:
         yield Text(f"Not as promised: {broken}.", style="bold red")

@@ -41,11 +41,11 @@ def _find_dropper(topology: Topology) -> Dropper | None:
     return Dropper.ROUTE_TABLE if topology.way_out is WayOut.NONE else None
 
 
-def describe_probe(probe: ProbeResult, topology: Topology) -> ProbeRun:
+def describe_probe(probe: ProbeResult) -> ProbeRun:
     """A probe's result, as a report shows it."""
     return ProbeRun(
         name=probe.name,
-        promised=topology.promise.text,
+        promised="",  # its own sentence says what was seen; ``kept`` says that it should be so
         seen=probe.sentence,
         kept=probe.is_ok,
     )

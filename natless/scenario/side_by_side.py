@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 import time
@@ -82,24 +83,26 @@ async def _run_topology(lab: Lab, topology: Topology, progress: Progress) -> Top
         step.say("probing what the network promises")
         probes = await lab.show(topology)
         ready_seconds = time.monotonic() - began
-        recorder = Recorder()
         # Where calls wait for a budget, the waiting is shared; where they work, one call at a time
         # through one execution environment is what a developer sees.
         environments = (
             1 if topology.promise.is_working else min(demo.environments, demo.invocations)
         )
+        calls = _Calls(make_events(environments + demo.invocations, seed=demo.seed))
         async with lab.function(environments=environments) as function:
-            function.on_record(recorder.add_record)
-            await _invoke_all(function, recorder, step=step, settings=lab.settings)
-            await function.settled()  # a record leaves as a log line, after the answer
+            step.say("first call of each execution environment, a cold start")
+            opening = await calls.make(function, environments, at_once=environments, step=step)
+            measured = await calls.make(function, demo.invocations, at_once=environments, step=step)
+        syns_dropped = (await lab.vpc.counters()).get("no-way-out")
     run = describe_topology(
         topology.name,
-        recorder,
+        measured,
         title=topology.title,
         purpose=topology.purpose,
         promise=topology.promise,
-        network=describe_network(topology),
-        probes=[describe_probe(probe, topology) for probe in probes],
+        network=describe_network(topology, syns_dropped=syns_dropped),
+        probes=[describe_probe(probe) for probe in probes],
+        opening=opening,
         ready_seconds=ready_seconds,
     )
     lab.journal.record(
@@ -112,28 +115,34 @@ async def _run_topology(lab: Lab, topology: Topology, progress: Progress) -> Top
     return run
 
 
-async def _invoke_all(
-    function: LambdaHost, recorder: Recorder, *, step: Step, settings: Settings
-) -> None:
-    """Invokes with seeded events, as many at once as there are execution environments."""
-    events = _make_events(settings.demo.invocations, seed=settings.demo.seed)
-    total, done = settings.demo.invocations, 0
-    waiting = iter(list(enumerate(events)))
+class _Calls:
+    """Makes the calls of one topology, from one row of events."""
 
-    async def call_in_turn() -> None:
-        nonlocal done
-        for _number, event in waiting:
-            result = await function.invoke(event)
-            recorder.add_result(_judge(result))
-            done += 1
-            step.say(f"{done} of {total} invocations answered")
+    def __init__(self, events: Iterator[bytes]) -> None:
+        self._events = events
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(function.concurrency):
-            group.create_task(call_in_turn())
+    async def make(self, function: LambdaHost, count: int, *, at_once: int, step: Step) -> Recorder:
+        """Invokes ``count`` times, ``at_once`` at a time; returns what both sides saw."""
+        recorder, done = Recorder(), 0
+        waiting = iter(list(itertools.islice(self._events, count)))
+
+        async def call_in_turn() -> None:
+            nonlocal done
+            for event in waiting:
+                recorder.add_result(_judge(await function.invoke(event)))
+                done += 1
+                step.say(f"{done} of {count} calls answered")
+
+        end = function.on_record(recorder.add_record)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(at_once, count)):
+                group.create_task(call_in_turn())
+        await function.settled()  # a record leaves as a log line, after the answer
+        end()
+        return recorder
 
 
-def _make_events(count: int, *, seed: int) -> Iterator[bytes]:
+def make_events(count: int, *, seed: int) -> Iterator[bytes]:
     """Events in the form of a function URL's (payload format 2.0), the same for the same seed."""
     rng = random.Random(seed)
     for number in range(count):
