@@ -162,6 +162,7 @@ class Call:
 
         A first word or an answer that comes earlier than the result is a result, too.
         """
+        was_accepted = self._accepted is not None
         operation = self._link.publish(event)
         begun = self._spans.now()
         while True:
@@ -179,7 +180,7 @@ class Call:
             ):
                 return denied(happening.errors)
             self._hear(happening)
-            if self._accepted is not None:
+            if self._answer is not None or (self._accepted is not None and not was_accepted):
                 return None
 
     # --- deliver and handle -----------------------------------------------------------------------

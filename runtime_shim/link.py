@@ -362,6 +362,5 @@ class _Opening:
 
 
 async def _connect_socket(connection: socket.socket, address: Any) -> None:  # noqa: ANN401  a family's own shape
-    connection.setblocking(False)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setblocking(False)  # asyncio switches Nagle's algorithm off by itself
     await asyncio.get_running_loop().sock_connect(connection, address)

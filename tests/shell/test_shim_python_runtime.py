@@ -260,6 +260,21 @@ def handler(event, context):
             assert await process.stdout.readexactly(11) == b"no line end"
 
 
+async def test_a_line_is_in_the_log_while_its_handler_still_runs(tmp_path: Path) -> None:
+    code = """
+import pathlib, time
+def handler(event, context):
+    print("working")
+    while not pathlib.Path(event).exists(): time.sleep(0.01)
+"""
+    go_on = tmp_path / "go-on"
+    async with runtime(tmp_path, code) as (api, process):
+        question = api.put(os.fspath(go_on))
+        assert await line(process) == "working"
+        go_on.touch()
+        assert (await api.answer(question)).kind == "response"
+
+
 async def test_the_nonce_of_an_invocation_is_echoed_on_answers_and_errors(tmp_path: Path) -> None:
     code = "def handler(e, c): return 1 / e"
     async with runtime(tmp_path, code) as (api, _):

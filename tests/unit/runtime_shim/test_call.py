@@ -163,6 +163,26 @@ async def test_a_large_event_is_published_packet_by_packet() -> None:
     assert len({packet.id for packet in link.published}) == 1
 
 
+async def test_the_first_answer_stands_even_if_more_come_while_we_still_publish() -> None:
+    second = say(MessageCode.ERROR, b'"second"', "req")
+    got, link = await answer(RESPONSE, second, CONFIRM, CONFIRM, body=b"x" * 300_000)
+    assert (got.body, got.is_error) == (b'"ok"', False)
+    assert [packet.index for packet in link.published] == [0, 1, 2]
+
+
+async def test_an_init_that_was_asked_for_is_refused_as_any_publish_is() -> None:
+    errors = (WireError("UnauthorizedException", "no"),)
+    failed = await failure(
+        CONFIRM,
+        PING,
+        say(MessageCode.REBOOT),
+        say(MessageCode.BEAT, id_="b"),
+        lambda operation: PublishError(operation, errors),
+    )
+    assert (failed.phase, failed.span.outcome) == (Phase.PUBLISH, Outcome.DENIED)
+    assert failed.is_accepted
+
+
 @pytest.mark.parametrize("code", [MessageCode.ERROR, MessageCode.INIT_ERROR])
 async def test_an_error_is_an_answer(code: MessageCode) -> None:
     body = json.dumps({"errorType": "E\n" * 2, "errorMessage": "m"}).encode()

@@ -207,6 +207,14 @@ async def test_more_than_can_be_kept_ends_the_link(monkeypatch: pytest.MonkeyPat
     assert [type(await happening(link)) for _ in range(3)] == [Packet, Packet, Obstacle]
 
 
+async def test_a_flood_between_invocations_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAILBOX_SIZE", 2)
+    link, wire = await opened()
+    for _ in range(3):
+        deliver(wire, PING)
+    assert link.is_open
+
+
 @pytest.mark.parametrize(
     "refusal",
     [
