@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from relay.announcement import describe_ready, render_json, render_text
 from relay.clock import SystemClock
 from relay.command import Command
+from relay.control.state import MemoryStore, SqliteStore, Store
+from relay.errands import Errands
 from relay.errors import CannotListen, RelayError
 from relay.journal import Journal, LineJournal, NoJournal
 from relay.service import Relay
@@ -42,10 +44,16 @@ def main() -> int:
 async def _serve(command: Command, journal: Journal) -> None:
     loop = asyncio.get_running_loop()
     is_over = asyncio.Event()
-    async with Relay(command.make_config(), journal=journal) as relay:
+    command, store = _open_state(command)
+    async with Relay(command.make_config(), journal=journal, store=store) as relay:
+        reloads = Errands()
+
+        def reload() -> None:
+            reloads.start(_reload(command, relay, journal))
+
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, is_over.set)
-        loop.add_signal_handler(signal.SIGHUP, _reload, command, relay, journal)
+        loop.add_signal_handler(signal.SIGHUP, reload)
         ready = describe_ready(relay, ca=command.flags.ca)
         verify = relay.config.apis[0].verify
         text = render_json(ready) if command.flags.json else render_text(ready, verify=verify)
@@ -55,11 +63,25 @@ async def _serve(command: Command, journal: Journal) -> None:
             "relay.ready", label=ready["label"], namespaces=ready["namespaces"], pid=ready["pid"]
         )
         await is_over.wait()
+        await reloads.close()
 
 
-def _reload(command: Command, relay: Relay, journal: Journal) -> None:
+def _open_state(command: Command) -> tuple[Command, Store]:
+    """Opens what keeps the control plane's records; what was made up before is made up again."""
+    path = command.make_config().state
+    if path is None:
+        return command, MemoryStore()
+    store = SqliteStore(path)
     try:
-        relay.reload(command.make_config())
+        return command.recall(store), store
+    except BaseException:
+        store.close()
+        raise
+
+
+async def _reload(command: Command, relay: Relay, journal: Journal) -> None:
+    try:
+        await relay.reload(command.make_config())
     except RelayError as error:  # what is running goes on as it was
         _complain(error)
         journal.record("relay.reload.failed", message=str(error))

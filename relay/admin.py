@@ -38,7 +38,7 @@ class Admin:
         match request.path.removeprefix(PREFIX):
             case "health":
                 document = self._health()
-            case "connections" if not _is_loopback(visit.peer):
+            case "connections" if not is_loopback(visit.peer):
                 message = "Ask from the machine that the relay runs on."
                 return refuse("AccessDeniedException", message, request_id=request_id, status=403)
             case "connections":
@@ -79,7 +79,8 @@ class Admin:
         }
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether an address is this machine's own."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:

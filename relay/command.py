@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from relay.config import (
     RelayConfig,
 )
 from relay.config_file import ConfigFile, load_config_file
+from relay.control.state import Change, Store
 from relay.errors import ConfigInvalid
 
 DEFAULT_NAMESPACE = "default"
+GENERATED = "generated"  # the kind of the record that keeps what was made up
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Generated:
 
     label: str = field(default_factory=lambda: _random_text(LABEL_LENGTH))
     api_key: str = field(default_factory=lambda: "da2-" + _random_text(LABEL_LENGTH), repr=False)
+    access_key_id: str = field(default_factory=lambda: "AKIA" + _random_text(16).upper())
+    secret_access_key: str = field(default_factory=lambda: secrets.token_urlsafe(30), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,19 @@ class Command:
         """Reads the command line; ends the process with usage and exit code 2 when it is wrong."""
         return cls(_make_parser().parse_args(argv))
 
+    def recall(self, store: Store) -> Command:
+        """The same command with what was made up when the state file was new.
+
+        Raises:
+            StateUnusable: the file cannot be read or written.
+        """
+        known = [one.document for one in store.load() if one.kind == GENERATED]
+        if known:
+            return replace(self, generated=Generated(**known[0]))
+        number = 1 + max((one.number for one in store.load()), default=0)
+        store.write([Change(number, GENERATED, "first", asdict(self.generated))])
+        return self
+
     def make_config(self) -> RelayConfig:
         """The configuration; reads the file anew each time.
 
@@ -68,7 +85,7 @@ class Command:
                 self._complete(first),
                 *(ApiConfig(**{"label": _random_text(LABEL_LENGTH), **api}) for api in others),
             ),
-            **{**said.others, **_given(flags, "time_scale")},
+            **{**said.others, **_given(flags, "time_scale", "state", "lambda_endpoint")},
         )
 
     def _complete(self, said: Mapping[str, Any]) -> ApiConfig:
@@ -84,6 +101,12 @@ class Command:
         api.setdefault("namespaces", (NamespaceConfig(name=DEFAULT_NAMESPACE),))
         if not flags.iam and "iam" not in said:
             api.setdefault("api_keys", (ApiKey(self.generated.api_key),))
+            api["iam"] = (
+                IamCredential(
+                    access_key_id=self.generated.access_key_id,
+                    secret_access_key=self.generated.secret_access_key,
+                ),
+            )
         return ApiConfig(**api)
 
 
@@ -111,6 +134,8 @@ def _make_parser() -> argparse.ArgumentParser:
     add("--verify", choices=("strict", "parse-only", "off"), help="how signatures are checked")
     add("--label", help="26 letters or digits that the API's host names begin with")
     add("--region", help="region in the API's host names (us-east-1)")
+    add("--state", type=Path, metavar="FILE", help="keeps what the control plane is told")
+    add("--lambda-endpoint", metavar="URL", help="where named Lambda authorizers are invoked")
     add("--time-scale", type=float, metavar="X", help="multiplies every duration of the protocol")
     add("--journal", metavar="FILE", help="facts as JSON lines; - for standard output")
     add("--json", action="store_true", help="say where it listens as one line of JSON")

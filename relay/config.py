@@ -16,17 +16,22 @@ import re
 import string
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from event_protocol.channels import is_segment
 from event_protocol.limits import Limits
 from relay.auth.access import Modes
 from relay.auth.api_key import ApiKey
 from relay.auth.base import AuthMode
+from relay.auth.iam_policy import Policies
+from relay.auth.providers import Provider
 from relay.errors import ConfigInvalid
 
 LABEL_ALPHABET = string.ascii_lowercase + string.digits
 LABEL_LENGTH = 26  # Amplify and Android recognize AWS hosts by exactly that many word characters
 UNSENT_BYTES = 16 << 20  # two invocations with the largest payload, as base64 in JSON
+
+Verify = Literal["strict", "parse-only", "off"]
 
 _is_label = re.compile(r"[A-Za-z0-9_]{26}").fullmatch
 _is_api_id = re.compile(r"[A-Za-z0-9_-]{26}").fullmatch
@@ -57,10 +62,17 @@ class NamespaceConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IamCredential:
-    """One pair of access key and secret that may sign."""
+    """One pair of access key and secret that may sign.
+
+    Attributes:
+        access_key_id: who signs.
+        secret_access_key: what proves it.
+        policies: what they may do; None for everything.
+    """
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
+    policies: Policies | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +89,7 @@ class ApiConfig:
         namespaces: the channel namespaces that exist.
         api_keys: the keys that open it.
         iam: credentials that may sign requests.
+        providers: user pools, issuers and a Lambda authorizer that prove identities.
         verify: ``strict`` proves signatures, ``parse-only`` reads them, ``off`` takes any.
         connect_modes: who may connect; None for every configured mode; the same for the next two.
         publish_modes: who may publish where the namespace does not say.
@@ -92,7 +105,8 @@ class ApiConfig:
     namespaces: tuple[NamespaceConfig, ...] = ()
     api_keys: tuple[ApiKey, ...] = ()
     iam: tuple[IamCredential, ...] = ()
-    verify: str = "strict"
+    providers: tuple[Provider, ...] = ()
+    verify: Verify = "strict"
     connect_modes: frozenset[AuthMode] | None = None
     publish_modes: frozenset[AuthMode] | None = None
     subscribe_modes: frozenset[AuthMode] | None = None
@@ -134,11 +148,12 @@ class ApiConfig:
     @property
     def configured_modes(self) -> frozenset[AuthMode]:
         """The modes for which there is something to prove oneself with."""
-        modes = set()
+        modes: set[AuthMode] = set()
         if self.api_keys:
             modes.add(AuthMode.API_KEY)
-        if self.iam:
+        if self.iam or self.verify != "strict":
             modes.add(AuthMode.AWS_IAM)
+        modes.update(one.mode for one in self.providers)
         return frozenset(modes)
 
     @property
@@ -223,6 +238,8 @@ class RelayConfig:
         budgets: waits that only the relay has.
         unsent_bytes: what a connection may leave unread before it is cut.
         time_scale: all durations are multiplied by it; 0.001 turns an hour into 3.6 seconds.
+        state: the file that keeps what the control plane is told; None keeps it in memory.
+        lambda_endpoint: where Lambda authorizers are invoked that are named, as at AWS Lambda.
     """
 
     listen: Listen
@@ -231,6 +248,8 @@ class RelayConfig:
     budgets: Budgets = field(default_factory=Budgets)
     unsent_bytes: int = UNSENT_BYTES
     time_scale: float = 1.0
+    state: Path | None = None
+    lambda_endpoint: str | None = None
 
     def __post_init__(self) -> None:
         if not self.apis:

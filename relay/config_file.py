@@ -4,6 +4,8 @@
 
     time_scale = 1.0
     unsent_bytes = 16777216
+    state = "relay.db"           # keeps what the control plane is told
+    lambda_endpoint = "http://localhost:9001"  # where named Lambda authorizers are invoked
 
     [listen]                     # host port plain_port certificate key
     [limits]                     # events_per_publish event_bytes keep_alive connection_life …
@@ -21,13 +23,23 @@
 
     [[api.iam]]
     access_key_id = "…"          # secret_access_key
+    policies = ["policy.json"]   # IAM policy documents; left out: everything is allowed
+
+    [[api.cognito]]
+    user_pool_id = "…"           # region client_id jwks (a path or an address)
+
+    [[api.oidc]]
+    issuer = "https://…"         # client_id iat_ttl auth_ttl (seconds) jwks
+
+    [api.lambda]
+    uri = "…"                    # an address, an ARN or a name; ttl (seconds) expression
 """
 
 from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +49,8 @@ from event_protocol.errors import LocalProtocolError
 from event_protocol.limits import Limits
 from relay.auth.api_key import ApiKey
 from relay.auth.base import AuthMode
+from relay.auth.iam_policy import Policies, PolicyError
+from relay.auth.providers import CognitoProvider, LambdaProvider, OidcProvider, Provider
 from relay.config import Budgets, IamCredential, NamespaceConfig
 from relay.errors import ConfigInvalid
 
@@ -94,7 +108,9 @@ def load_config_file(path: Path) -> ConfigFile:
 
 
 def _read_document(table: _Table, *, folder: Path) -> ConfigFile:
-    others = table.take_all(time_scale=float, unsent_bytes=int)
+    others = table.take_all(time_scale=float, unsent_bytes=int, lambda_endpoint=str)
+    if (state := table.take("state", str)) is not None:
+        others["state"] = folder / state
     if (limits := table.take_table("limits")) is not None:
         others["limits"] = Limits(**limits.take_fields(Limits))
         limits.done()
@@ -107,12 +123,12 @@ def _read_document(table: _Table, *, folder: Path) -> ConfigFile:
         paths = place.take_all(certificate=str, key=str)
         listen |= {name: folder / value for name, value in paths.items()}
         place.done()
-    apis = [_read_api(each) for each in table.take_tables("api")]
+    apis = [_read_api(each, folder=folder) for each in table.take_tables("api")]
     table.done()
     return ConfigFile(listen=listen, apis=apis, others=others)
 
 
-def _read_api(table: _Table) -> dict[str, Any]:
+def _read_api(table: _Table, *, folder: Path) -> dict[str, Any]:
     api = table.take_all(
         label=str, api_id=str, name=str, region=str, account=str, domains=list, verify=str
     )
@@ -126,7 +142,9 @@ def _read_api(table: _Table) -> dict[str, Any]:
     if keys := table.take_tables("key"):
         api["api_keys"] = tuple(map(_read_key, keys))
     if credentials := table.take_tables("iam"):
-        api["iam"] = tuple(map(_read_iam, credentials))
+        api["iam"] = tuple(_read_iam(each, folder=folder) for each in credentials)
+    if providers := tuple(_read_providers(table, folder=folder)):
+        api["providers"] = providers
     table.done()
     return api
 
@@ -154,13 +172,55 @@ def _read_key(table: _Table) -> ApiKey:
     return key
 
 
-def _read_iam(table: _Table) -> IamCredential:
+def _read_iam(table: _Table, *, folder: Path) -> IamCredential:
+    paths = table.take("policies", list)
     credential = IamCredential(
         access_key_id=table.require("access_key_id", str),
         secret_access_key=table.require("secret_access_key", str),
+        policies=None if paths is None else _read_policies(paths, folder=folder),
     )
     table.done()
     return credential
+
+
+def _read_policies(paths: Sequence[Any], *, folder: Path) -> Policies:
+    documents = []
+    for path in paths:
+        try:
+            documents.append((folder / str(path)).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigInvalid(f"the policy {path} cannot be read: {error}") from error
+    try:
+        return Policies.parse(documents)
+    except PolicyError as error:
+        raise ConfigInvalid(f"a policy cannot be used: {error}") from error
+
+
+def _read_providers(table: _Table, *, folder: Path) -> Iterator[Provider]:
+    for each in table.take_tables("cognito"):
+        said = each.take_all(user_pool_id=str, region=str, client_id=str)
+        each.require("user_pool_id", str)
+        region = str(said.get("user_pool_id", "")).partition("_")[0]
+        yield CognitoProvider(**{"region": region, **said}, jwks=_take_jwks(each, folder=folder))
+        each.done()
+    for each in table.take_tables("oidc"):
+        said = each.take_all(issuer=str, client_id=str, iat_ttl=float, auth_ttl=float)
+        each.require("issuer", str)
+        yield OidcProvider(**said, jwks=_take_jwks(each, folder=folder))
+        each.done()
+    if (one := table.take_table("lambda")) is not None:
+        said = one.take_all(uri=str, ttl=float, expression=str)
+        one.require("uri", str)
+        yield LambdaProvider(**said)
+        one.done()
+
+
+def _take_jwks(table: _Table, *, folder: Path) -> str | None:
+    """Where the keys are; a path is relative to the file."""
+    place = table.take("jwks", str)
+    if place is None or place.startswith(("http://", "https://")):
+        return place
+    return str(folder / place)
 
 
 class _Table:

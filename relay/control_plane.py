@@ -128,12 +128,21 @@ class ControlPlane:
         try:
             document = await self._perform(request)
         except ControlError as error:
-            return self._refuse(error, request_id)
+            return self.refuse(error, request_id)
         except Exception:
             logger.exception("the control plane failed")
-            return self._refuse(ControlError("The relay failed; its log says why."), request_id)
+            return self.refuse(ControlError("The relay failed; its log says why."), request_id)
         headers = {"Content-Type": "application/json", "x-amzn-RequestId": request_id}
         return ControlAnswer(200, headers, json.dumps(document).encode())
+
+    def refuse(self, error: ControlError, request_id: str | None = None) -> ControlAnswer:
+        """The answer that says why something was not done."""
+        headers = {
+            "Content-Type": "application/json",
+            "x-amzn-RequestId": request_id or self._new_request_id(),
+            "x-amzn-ErrorType": error.name,
+        }
+        return ControlAnswer(error.status, headers, json.dumps({"message": error.message}).encode())
 
     async def close(self) -> None:
         """Waits for what is being carried out, and lets the store go."""
@@ -194,14 +203,6 @@ class ControlPlane:
                 self._remove(api_id)
             else:
                 self._put(config)
-
-    def _refuse(self, error: ControlError, request_id: str) -> ControlAnswer:
-        headers = {
-            "Content-Type": "application/json",
-            "x-amzn-RequestId": request_id,
-            "x-amzn-ErrorType": error.name,
-        }
-        return ControlAnswer(error.status, headers, json.dumps({"message": error.message}).encode())
 
 
 def _decode(body: bytes) -> object:

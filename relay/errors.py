@@ -5,7 +5,8 @@
     RelayError                  exit 1   .hint = the next step, .exit_code
     ├── ConfigInvalid           exit 2   a flag or the configuration file is wrong
     ├── CertificateUnusable     exit 2   the certificate or its key cannot be used
-    └── CannotListen            exit 3   an address is in use or not this machine's
+    ├── CannotListen            exit 3   an address is in use or not this machine's
+    └── StateUnusable           exit 3   the state file is another's (relay.control.state)
 
 What a client did wrong is a :class:`Refusal`: it knows how it reads on either transport.
 """

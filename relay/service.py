@@ -7,7 +7,8 @@
                             ├── /event            HttpPublish
                             ├── /event/realtime   Realtime
                             ├── /_natless/…       Admin
-                            └── added doors       control plane, GraphQL
+                            ├── /v1, /v2          ControlDoor
+                            └── added doors
 """
 
 from __future__ import annotations
@@ -25,9 +26,13 @@ from aiohttp import WSCloseCode, web
 
 from relay.admin import PREFIX as ADMIN_PREFIX
 from relay.admin import Admin
-from relay.auth.configured import make_authorizers
+from relay.auth.configured import Authorities, policies_of, secrets_of
 from relay.clock import Clock, SystemClock
 from relay.config import RelayConfig
+from relay.control.signing import Signatures
+from relay.control.state import MemoryStore, SqliteStore, Store
+from relay.control_door import PREFIXES, ControlDoor
+from relay.control_plane import ControlPlane
 from relay.errands import Errands
 from relay.front import Front, Visit
 from relay.http_publish import HttpPublish
@@ -39,12 +44,14 @@ from relay.keepalive import KeepAliveWheel
 from relay.listening import inherit_socket, load_certificate, make_tls, open_socket
 from relay.namespaces import Api, Registry
 from relay.realtime import Connection, Realtime
+from relay.token_door import TokenDoor
 
 log = logging.getLogger(__name__)
 
 PUBLISH_PATH = "/event"
 REALTIME_PATH = "/event/realtime"
 API_PREFIX = "/_natless/apis/"  # then a label or an API id, then the path as on AWS
+TOKENS_PATH = "/_natless/tokens"
 
 
 class Door(Protocol):
@@ -64,6 +71,8 @@ class Relay:
         journal: takes its facts.
         clock: whose time counts; moved by hand in tests.
         rng: makes identifiers.
+        store: keeps what the control plane is told; left out, what the configuration names. It is
+            closed at the end.
 
     Attributes:
         registry: its APIs; the control plane adds and removes some.
@@ -80,13 +89,13 @@ class Relay:
         journal: Journal | None = None,
         clock: Clock | None = None,
         rng: Random | None = None,
+        store: Store | None = None,
     ) -> None:
         self.config = config
         self.clock = clock or SystemClock()
         self.journal = journal or NoJournal()
-        self.registry = Registry(
-            config.apis, authorizers=lambda api: make_authorizers(api, wall=self.clock.wall)
-        )
+        self._authorities = Authorities(clock=self.clock, lambda_endpoint=config.lambda_endpoint)
+        self.registry = Registry(config.apis, authorizers=self._authorities.make)
         self.connections: dict[Connection, None] = {}
         self.port: int | None = None
         self.plain_port: int | None = None
@@ -95,6 +104,7 @@ class Relay:
         self._servers: list[asyncio.Server] = []
         self._tls: ssl.SSLContext | None = None
         self._errands = Errands()
+        self._store = store
 
     async def __aenter__(self) -> Self:
         """Listens.
@@ -103,6 +113,7 @@ class Relay:
             CannotListen: a port is in use, or an address is not this machine's.
             CertificateUnusable: the certificate or its key cannot be used.
             ConfigInvalid: an inherited descriptor is not a listening socket.
+            StateUnusable: the state file cannot be used.
         """
         config = self.config
         loop = asyncio.get_running_loop()
@@ -114,11 +125,13 @@ class Relay:
             idle=config.budgets.idle,
         )
         self.hub = Hub(loop.call_soon, unsent_bytes=config.unsent_bytes)
-        self._make_doors()
+        await self._open_control_plane()
         try:
+            self._make_doors()
             await self._listen()
         except BaseException:
             self._stop_listening()
+            await self._close_control_plane()
             raise
         return self
 
@@ -130,30 +143,28 @@ class Relay:
     ) -> None:
         """Drains."""
         await self.drain()
+        await self._close_control_plane()
 
     def add_door(self, prefix: str, door: Door) -> None:
         """Lets ``door`` answer every path that is ``prefix`` or goes on from it with a slash."""
         self._doors[prefix] = door
 
-    def reload(self, config: RelayConfig) -> None:
+    async def reload(self, config: RelayConfig) -> None:
         """Takes another configuration for all that comes from now on.
 
         Open connections stay, with the durations and limits they were opened with, unless their
-        API is gone. Addresses and ports stay as they are; the certificate is read anew.
+        API is gone. APIs that the control plane created stay. Addresses, ports and the state file
+        stay as they are; the certificate is read anew.
 
         Raises:
             CertificateUnusable: nothing was changed.
+            StateUnusable: the APIs stay as they were.
         """
         listen = config.listen
         if self._tls is not None and listen.certificate and listen.key:
             load_certificate(self._tls, listen.certificate, listen.key)
+        await self._control.adopt(config.apis, signatures=self._make_signatures(config))
         self.config = config
-        wanted = {api.api_id for api in config.apis}
-        for api in config.apis:
-            self.registry.put(api)
-        for api_id in [api.config.api_id for api in self.registry]:
-            if api_id not in wanted:
-                self.remove_api(api_id)
         self.hub.unsent_bytes = config.unsent_bytes
         self._front.request_bytes = config.limits.request_bytes
         self._make_doors()
@@ -163,6 +174,42 @@ class Relay:
         api = self.registry.remove(api_id)
         for connection in [one for one in self.connections if one.api is api]:
             self._errands.start(connection.close(WSCloseCode.GOING_AWAY, reason="api removed"))
+
+    async def _open_control_plane(self) -> None:
+        config = self.config
+        if self._store is None:
+            self._store = MemoryStore() if config.state is None else SqliteStore(config.state)
+        signatures = self._make_signatures(config)
+        try:
+            self._control = ControlPlane(
+                store=self._store,
+                signatures=signatures,
+                put=self.registry.put,
+                remove=self.remove_api,
+                template=config.apis[0],
+                clock=self.clock.wall,
+                new_request_id=self._new_identifier,
+            )
+            await self._control.adopt(config.apis, signatures=signatures)
+        except BaseException:
+            self._store.close()
+            raise
+
+    async def _close_control_plane(self) -> None:
+        await self._control.close()
+        await self._authorities.aclose()
+
+    def _make_signatures(self, config: RelayConfig) -> Signatures:
+        """Whoever may sign for any API may call the control plane, within their policies."""
+        credentials = [one for api in config.apis for one in api.iam]
+        first = config.apis[0]
+        return Signatures(
+            secrets_of(credentials),
+            region=first.region,
+            verify=first.verify,
+            policies=policies_of(credentials),
+            clock=self.clock.wall,
+        )
 
     async def drain(self) -> None:
         """Stops accepting, sends what is queued, says goodbye with 1001, within the drain budget.
@@ -232,6 +279,18 @@ class Relay:
             connections=self.connections,
             new_identifier=self._new_identifier,
         )
+        control = ControlDoor(self._control, budget=budgets.request)
+        for prefix in PREFIXES:
+            self.add_door(prefix, control)
+        self.add_door(
+            TOKENS_PATH,
+            TokenDoor(
+                mint=self._authorities.mint,
+                wall=self.clock.wall,
+                budget=budgets.request,
+                new_identifier=self._new_identifier,
+            ),
+        )
 
     async def _listen(self) -> None:
         listen = self.config.listen
@@ -270,7 +329,7 @@ class Relay:
             api, path = self._find_api(request)
             if visit.transport is None and path != REALTIME_PATH:
                 self._front.open(visit, "http", api="" if api is None else api.config.api_id)
-            if path.startswith(ADMIN_PREFIX):
+            if path.startswith(ADMIN_PREFIX) and path != TOKENS_PATH:
                 return self._admin(request, visit=visit)
             if api is not None:
                 if path == PUBLISH_PATH:

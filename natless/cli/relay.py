@@ -49,6 +49,13 @@ def relay(
     config: Annotated[
         Path | None, typer.Option(help="relay.toml, for everything; flags win.")
     ] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="File that keeps what its control plane is told.")
+    ] = None,
+    lambda_endpoint: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Where named Lambda authorizers are invoked."),
+    ] = None,
     time_scale: Annotated[
         float | None, typer.Option(help="Multiplies every duration of the protocol.")
     ] = None,
@@ -85,6 +92,8 @@ def relay(
         ("--label", label),
         ("--region", region),
         ("--config", config),
+        ("--state", state),
+        ("--lambda-endpoint", lambda_endpoint),
         ("--time-scale", time_scale),
         ("--journal", journal),
     ):

@@ -43,6 +43,11 @@ class Issuer:
         self.kid = kid
         self._key = key
 
+    @property
+    def private_key(self) -> PrivateKey:
+        """What it signs with."""
+        return self._key
+
     @classmethod
     def generate(cls, issuer: str, *, algorithm: str = "RS256", kid: str = "natless-1") -> Issuer:
         """An issuer with a fresh key."""

@@ -24,6 +24,7 @@ from relay.config import ApiConfig, NamespaceConfig
 from relay.control.api_keys import KEPT_AFTER_EXPIRY
 from relay.control.apis import CHILDREN, dns_of
 from relay.control.book import Book, Draft
+from relay.control.provider_records import provider_records, providers_of
 from relay.control.state import Document, Record
 
 ADOPTED = "adopted"  # the kind of the records that remember what the configuration said
@@ -78,7 +79,7 @@ def records_of(config: ApiConfig) -> dict[str, Any]:
             "apiArn": arn,
             "xrayEnabled": False,
             "eventConfig": {
-                "authProviders": _mode_list(every),
+                "authProviders": provider_records(every, config.providers),
                 "connectionAuthModes": _mode_list(modes.connect),
                 "defaultPublishAuthModes": _mode_list(modes.publish),
                 "defaultSubscribeAuthModes": _mode_list(modes.subscribe),
@@ -132,6 +133,7 @@ def config_of(book: Book, api_id: str, *, base: ApiConfig, now: float) -> ApiCon
             for one in _children(book, "key", api_id)
             if one.get("deletes") is None or now < one["deletes"]
         ),
+        providers=providers_of(event_config["authProviders"], known=base.providers),
         connect_modes=_mode_set(event_config["connectionAuthModes"]),
         publish_modes=_mode_set(event_config["defaultPublishAuthModes"]),
         subscribe_modes=_mode_set(event_config["defaultSubscribeAuthModes"]),

@@ -25,7 +25,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A whole number."""
+    """A whole number of at most 64 bits."""
 
     minimum: int | None = None
     maximum: int | None = None
@@ -83,6 +83,7 @@ def check(value: object, shape: Shape, *, where: str = "") -> Any:  # noqa: ANN4
         case Whole():
             if isinstance(value, bool) or not isinstance(value, int):
                 raise _broken(where, "Member must be a whole number")
+            _check_bounds(value, -(2**63), 2**63 - 1, where, "value")
             _check_bounds(value, shape.minimum, shape.maximum, where, "value")
             return value
         case Flag():

@@ -9,6 +9,7 @@ import pytest
 
 from relay.auth.api_key import ApiKey
 from relay.auth.base import AuthMode
+from relay.auth.providers import CognitoProvider, LambdaProvider, OidcProvider
 from relay.config import ApiConfig, IamCredential, NamespaceConfig
 from relay.control.desk import Quotas
 from relay.control.signing import ControlRequest, Signatures
@@ -776,3 +777,77 @@ async def test_an_operation_is_finished_although_the_client_went_away(driver):
     await driver.plane.close()
     assert await driver.names("/v2/apis", "apis") == ["x"]
     assert len(driver.live) == 1
+
+
+# Authorization providers.
+
+
+async def test_providers_of_a_created_api_reach_the_data_plane(driver):
+    providers = [
+        KEYS,
+        _provider(
+            "AMAZON_COGNITO_USER_POOLS",
+            cognitoConfig={
+                "userPoolId": "us-east-1_A",
+                "awsRegion": "us-east-1",
+                "appIdClientRegex": "app",
+            },
+        ),
+        _provider(
+            "OPENID_CONNECT",
+            openIDConnectConfig={"issuer": "https://i", "iatTTL": 1500, "authTTL": 0},
+        ),
+        _provider(
+            "AWS_LAMBDA",
+            lambdaAuthorizerConfig=LAMBDA
+            | {"authorizerResultTtlInSeconds": 60, "identityValidationExpression": "x+"},
+        ),
+    ]
+    api = await driver.create(eventConfig=event_config(authProviders=providers) | MODES)
+    assert api["eventConfig"]["authProviders"] == providers
+    assert driver.live[api["apiId"]].providers == (
+        CognitoProvider(user_pool_id="us-east-1_A", region="us-east-1", client_id="app"),
+        OidcProvider(issuer="https://i", iat_ttl=1.5, auth_ttl=0.0),
+        LambdaProvider(uri=LAMBDA["authorizerUri"], ttl=60.0, expression="x+"),
+    )
+
+
+MODES = {
+    name: [KEYS]
+    for name in ("connectionAuthModes", "defaultPublishAuthModes", "defaultSubscribeAuthModes")
+}
+
+
+async def test_configured_providers_are_shown_and_keep_where_their_keys_are(driver):
+    providers = (
+        CognitoProvider(user_pool_id="us-east-1_A", region="us-east-1", jwks="pool.json"),
+        OidcProvider(issuer="https://i", client_id="c", iat_ttl=2.0, jwks="https://i/keys"),
+        LambdaProvider(uri="http://localhost/f", ttl=5.0),
+    )
+    config = configured(providers=providers)
+    await driver.adopt(config)
+    assert driver.live[config.api_id].providers == providers
+    shown = (await driver.do("GET", f"/v2/apis/{config.api_id}"))["api"]["eventConfig"]
+    assert [one["authType"] for one in shown["authProviders"]] == [
+        "API_KEY",
+        "AWS_IAM",
+        "AMAZON_COGNITO_USER_POOLS",
+        "OPENID_CONNECT",
+        "AWS_LAMBDA",
+    ]
+    assert shown["authProviders"][3]["openIDConnectConfig"] == {
+        "issuer": "https://i",
+        "clientId": "c",
+        "iatTTL": 2000,
+    }
+    body = {"name": "x", "eventConfig": shown}
+    await driver.do("POST", f"/v2/apis/{config.api_id}", body)
+    assert driver.live[config.api_id].providers == providers
+
+
+async def test_a_duration_of_more_than_64_bits_is_refused(driver):
+    provider = _provider(
+        "OPENID_CONNECT", openIDConnectConfig={"issuer": "https://i", "iatTTL": 10**400}
+    )
+    body = {"name": "x", "eventConfig": event_config(provider)}
+    assert await driver.refuse("POST", "/v2/apis", body) == (400, "BadRequestException")
