@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ from event_protocol.live import Message, MessageCode
 from event_protocol.phases import Outcome, Phase, Strategy
 from tests.shell.shim_peers import (
     API_KEY,
+    PATIENCE,
     Bench,
     Say,
     ScriptedRelay,
@@ -29,7 +31,11 @@ def closed(relay: ScriptedRelay) -> None:
 
 
 def is_running(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"  # ended, and a parent that is not ours has not asked yet
 
 
 def with_code(tmp_path: Path, code: str, **options: Any) -> Any:
@@ -183,6 +189,16 @@ async def test_the_deployed_process_ends_with_the_guest(tmp_path: Path) -> None:
         lab.guest.process.terminate()
         assert await lab.guest.end() == 0
         assert not is_running(posted.json)
+
+
+async def test_the_deployed_process_ends_also_when_the_guest_is_killed(tmp_path: Path) -> None:
+    async with with_code(tmp_path, "import os\ndef handler(e, c): return os.getpid()") as lab:
+        posted, _ = await lab.ask({})
+        lab.guest.process.kill()
+        await lab.guest.end()
+        async with asyncio.timeout(PATIENCE):
+            while is_running(posted.json):  # noqa: ASYNC110  nobody is its parent any more
+                await asyncio.sleep(0.01)
 
 
 async def test_the_runtime_client_leaves_no_file_behind(tmp_path: Path) -> None:
