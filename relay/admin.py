@@ -14,9 +14,9 @@ from aiohttp import web
 from relay.clock import Clock
 from relay.front import Visit
 from relay.http_replies import Reply, answer_unknown, refuse
+from relay.link import Link
 from relay.namespaces import Registry
 from relay.publishing import NewIdentifier
-from relay.realtime import Connection
 
 PREFIX = "/_natless/"
 SHOWN_COUNT = 1000  # connections in one answer
@@ -29,7 +29,7 @@ class Admin:
     clock: Clock
     started: float
     registry: Registry
-    connections: Iterable[Connection]
+    connections: Iterable[Link]
     new_identifier: NewIdentifier
 
     def __call__(self, request: web.BaseRequest, *, visit: Visit) -> web.StreamResponse:
@@ -60,7 +60,7 @@ class Admin:
         shown = [self._describe(one) for one in islice(self.connections, SHOWN_COUNT)]
         return {"count": sum(1 for _ in self.connections), "connections": shown}
 
-    def _describe(self, connection: Connection) -> dict[str, Any]:
+    def _describe(self, connection: Link) -> dict[str, Any]:
         visit, outlet = connection.visit, connection.outlet
         return {
             "connection": visit.connection,
@@ -69,10 +69,7 @@ class Admin:
             "peer_port": visit.port,
             "tls": visit.tls,
             "seconds": round(self.clock.now() - visit.opened, 3),
-            "subscriptions": [
-                {"id": one.id, "channel": one.pattern.path}
-                for one in connection.subscriptions.values()
-            ],
+            "subscriptions": connection.describe_subscriptions(),
             "received": visit.received,
             "delivered": outlet.delivered,
             "unsent_bytes": outlet.unsent(),

@@ -2,9 +2,6 @@
 
 ::
 
-    101 ─ connect allowed? ─ no ──> connection_error, a short delay, close 1000
-             │ yes
-             v
     text frame ─ publish, as nearly always ──> Connection._publish_at_once    nothing is decoded
              └── anything else, or odd ──────> event_protocol.codec ──> one method per frame
 
@@ -14,13 +11,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import web
 
 from event_protocol.channels import ChannelPattern
 from event_protocol.codec import UNSUPPORTED, decode, encode
@@ -44,28 +39,18 @@ from event_protocol.frames import (
     is_id,
 )
 from event_protocol.handshake import SUBPROTOCOL, read_offer
-from event_protocol.limits import Limits
-from relay.auth.base import AccessDenied, AccessRequest, Operation
-from relay.clock import Clock
-from relay.config import Budgets
+from relay.auth.base import AccessDenied, Operation
 from relay.errors import Refusal
-from relay.front import Front, Visit
-from relay.hub import Hub, Outlet
-from relay.journal import Journal
-from relay.keepalive import KeepAliveWheel
+from relay.front import Visit
+from relay.link import Link, Shared
 from relay.namespaces import Api, Subscription
 from relay.publishing import (
-    NewIdentifier,
     accept_events,
     encode_outcome,
     explain,
     find_target,
     parse_pattern,
 )
-
-_KEEP_ALIVE = encode(KeepAlive()).encode()
-_PROTOCOL_HEADER = "Sec-WebSocket-Protocol"
-_DATA = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
 
 
 class _Inbound(msgspec.Struct, gc=False):
@@ -83,220 +68,62 @@ _read_frame = msgspec.json.Decoder(_Inbound).decode
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Realtime:
-    """What all WebSockets of a relay share.
+    """Answers upgrades to Events."""
 
-    Attributes:
-        start: runs something beside the connections, until it ends or the relay does.
-        connections: those that are open.
-    """
-
-    hub: Hub
-    clock: Clock
-    wheel: KeepAliveWheel
-    journal: Journal
-    front: Front
-    limits: Limits
-    budgets: Budgets
-    new_identifier: NewIdentifier
-    start: Callable[[Coroutine[Any, Any, None]], None]
-    connections: dict[Connection, None]
+    shared: Shared
 
     async def __call__(
         self, request: web.BaseRequest, *, api: Api, visit: Visit
     ) -> web.StreamResponse:
         """Answers an upgrade and stays until the connection is over."""
-        return await Connection(request, visit, api=api, shared=self).serve(request)
+        return await Connection(request, visit, api=api, shared=self.shared).serve(request)
 
 
-class Connection:
+class Connection(Link):
     """One WebSocket that speaks Events.
 
     Attributes:
-        api: which API it belongs to.
-        visit: who it is.
-        opened: monotonic seconds.
-        outlet: its outbound half.
         subscriptions: its own, by id.
     """
 
-    __slots__ = (
-        "_code",
-        "_headers",
-        "_is_over",
-        "_shared",
-        "_socket",
-        "_transport",
-        "api",
-        "opened",
-        "outlet",
-        "subscriptions",
-        "visit",
-    )
+    __slots__ = ("subscriptions",)
 
-    def __init__(
-        self, request: web.BaseRequest, visit: Visit, *, api: Api, shared: Realtime
-    ) -> None:
-        transport = request.transport
-        if transport is None:
-            raise ConnectionResetError
-        self._shared = shared
-        self._headers = request.headers
-        self._code: int | None = None
-        self._is_over = False
-        self._transport = transport
-        self._socket = web.WebSocketResponse(
-            protocols=(SUBPROTOCOL,),
-            autoclose=False,  # what is queued goes first
-            compress=False,  # our frames go past the writer that would deflate them
-            timeout=shared.budgets.close,
-            max_msg_size=shared.limits.frame_bytes,
-        )
-        self.api = api
-        self.visit = visit
-        self.opened = visit.opened
+    protocol = SUBPROTOCOL
+    keep_alive_frame = encode(KeepAlive()).encode()
+
+    def __init__(self, request: web.BaseRequest, visit: Visit, *, api: Api, shared: Shared) -> None:
+        super().__init__(request, visit, api=api, shared=shared)
         self.subscriptions: dict[str, Subscription] = {}
-        self.outlet = Outlet(
-            write=transport.write, unsent=transport.get_write_buffer_size, cut=self._cut
-        )
 
-    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Upgrades, and stays until the connection is over."""
-        offered = request.headers.getall(_PROTOCOL_HEADER, [])
-        if len(offered) > 1:  # aiohttp reads only the first of several headers
-            merged = request.headers.copy()
-            merged[_PROTOCOL_HEADER] = ", ".join(offered)
-            request = request.clone(headers=merged)
-        await self._socket.prepare(request)
-        shared = self._shared
-        shared.front.open(self.visit, "realtime", api=self.api.config.api_id)
-        shared.connections[self] = None
-        shared.wheel.open(self)
-        try:
-            if await self._is_allowed(offered):
-                await self._receive()
-        finally:
-            self._leave()
-            shared.front.close(
-                self.visit,
-                code=self._code or self._socket.close_code or WSCloseCode.ABNORMAL_CLOSURE,
-                delivered=self.outlet.delivered,
-                lost=self.outlet.count_lost(),
-            )
-        return self._socket
-
-    def keep_alive(self) -> None:
-        """Sends ``ka``."""
-        self._shared.hub.send(self.outlet, _KEEP_ALIVE)
-
-    def expire(self) -> None:
-        """Ends the connection because of its age: a normal close, as Android's authors observed."""
-        self._shared.start(self.close(WSCloseCode.OK, reason="age"))
-
-    async def close(self, code: int, *, reason: str) -> None:
-        """Sends what is queued, then a close frame; waits for its answer within the budget."""
-        self.visit.reason = reason
-        self._code = code
-        self._leave()
-        await self._socket.close(code=code)
-
-    def abort(self, reason: str) -> None:
-        """Ends the TCP connection without a word."""
-        self.visit.reason = reason
-        self._code = WSCloseCode.ABNORMAL_CLOSURE
-        self._leave()
-        self._transport.abort()
+    def describe_subscriptions(self) -> list[dict[str, str]]:
+        """What it listens to, for the operator: ``id`` and ``channel`` of each."""
+        return [{"id": one.id, "channel": one.pattern.path} for one in self.subscriptions.values()]
 
     # Connecting.
 
-    async def _is_allowed(self, offered: Sequence[str]) -> bool:
-        try:
-            offer = read_offer(offered)
-            if not offer.wants_events:
-                raise AccessDenied(
-                    "SubProtocolNotSupportedError",
-                    error_type="SubProtocolNotSupportedError",
-                    error_code=400,
-                )
-            presented = self._headers if offer.authorization is None else offer.authorization
-            request = self._access_request(Operation.CONNECT, presented)
-            await self.api.access.decide(request, self.api.modes.connect)
-        except AccessDenied as denied:
-            await self._refuse(denied.error_type, denied.message, code=denied.error_code)
-        except RemoteProtocolError as error:
-            await self._refuse(error.error_type, explain(error), code=400)
-        else:
-            return True
-        return False
+    async def _connect(self, offered: Sequence[str]) -> None:
+        offer = read_offer(offered)
+        if not offer.wants_events:
+            raise AccessDenied(
+                "SubProtocolNotSupportedError",
+                error_type="SubProtocolNotSupportedError",
+                error_code=400,
+            )
+        presented = self._headers if offer.authorization is None else offer.authorization
+        request = self._access_request(Operation.CONNECT, presented)
+        await self.api.access.decide(request, self.api.modes.connect)
 
-    async def _refuse(self, error_type: str, message: str | None, *, code: int) -> None:
-        """Says why, lets the client read it, and closes normally.
+    def _encode_refusal(self, error_type: str, message: str | None, code: int) -> bytes:
+        return encode(ConnectionRefused((WireError(error_type, message, code),))).encode()
 
-        An HTTP status instead would send Amplify into endless retry. So would a frame that comes
-        with the 101: on the npm package ws, Amplify begins to listen some turns of its loop after
-        the socket has opened (observed with aws-amplify 6.22), and Node's own WebSocket loses a
-        frame that the close follows at once. So each step waits for the client to do its own.
-        """
-        shared = self._shared
-        shared.journal.record(
-            "relay.connection.denied",
-            connection=self.visit.connection,
-            peer=self.visit.peer,
-            error_type=error_type,
-            code=code,
-        )
-        await self._within(shared.budgets.refusal, self._hear(closing=False))
-        self._send(ConnectionRefused((WireError(error_type, message, code),)))
-        await self._within(shared.budgets.refusal, self._hear(closing=True))
-        await self.close(WSCloseCode.OK, reason="denied")
-
-    async def _hear(self, *, closing: bool) -> None:
-        """Returns when the client says anything, or only when it closes; drops what it says."""
-        while (await self._socket.receive()).type in _DATA and closing:
-            pass
-
-    async def _within(self, budget: float, hearing: Coroutine[Any, Any, None]) -> None:
-        tasks = [
-            asyncio.ensure_future(each) for each in (hearing, self._shared.clock.sleep(budget))
-        ]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _access_request(
-        self,
-        operation: Operation,
-        presented: Mapping[str, str],
-        **more: Any,  # noqa: ANN401  the request's own attributes
-    ) -> AccessRequest:
-        config = self.api.config
-        return AccessRequest(
-            operation,
-            {name.lower(): value for name, value in presented.items()},
-            config.api_id,
-            config.http_host,
-            headers={name.lower(): value for name, value in self._headers.items()},
-            source_ip=self.visit.peer,
-            **more,
-        )
+    def _encode_not_text(self) -> bytes:
+        return encode(_operation_error("BadRequestException", "Frames must be text.")).encode()
 
     # Receiving.
 
-    async def _receive(self) -> None:
-        receive = self._socket.receive
-        while True:
-            message = await receive()
-            if message.type is WSMsgType.TEXT:
-                if not self._publish_at_once(message.data):
-                    await self._handle(message.data)
-            elif message.type is WSMsgType.BINARY:
-                self._send(_operation_error("BadRequestException", "Frames must be text."))
-            else:
-                self._leave()
-                await self._socket.close()
-                return
+    async def _take(self, text: str) -> None:
+        if not self._publish_at_once(text):
+            await self._handle(text)
 
     def _publish_at_once(self, text: str) -> bool:
         """Publishes if that is what the frame wants and nothing about it needs a second look."""
@@ -446,21 +273,10 @@ class Connection:
     def _send(self, frame: Frame) -> None:
         self._shared.hub.send(self.outlet, encode(frame).encode())
 
-    def _leave(self) -> None:
-        """Takes part no more; harmless the second time."""
-        if self._is_over:
-            return
-        self._is_over = True
-        shared = self._shared
-        shared.hub.flush()
+    def _unsubscribe_all(self) -> None:
         for subscription in self.subscriptions.values():
             self.api.channels.remove(subscription)
         self.subscriptions.clear()
-        shared.wheel.close(self)
-        del shared.connections[self]
-
-    def _cut(self) -> None:
-        self.abort("slow")
 
 
 def _presented(text: str) -> bytes:

@@ -41,9 +41,10 @@ from relay.hub import Hub
 from relay.identifiers import Identifiers
 from relay.journal import Journal, NoJournal
 from relay.keepalive import KeepAliveWheel
+from relay.link import Link, Shared
 from relay.listening import inherit_socket, load_certificate, make_tls, open_socket
 from relay.namespaces import Api, Registry
-from relay.realtime import Connection, Realtime
+from relay.realtime import Realtime
 from relay.token_door import TokenDoor
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ class Relay:
         self.journal = journal or NoJournal()
         self._authorities = Authorities(clock=self.clock, lambda_endpoint=config.lambda_endpoint)
         self.registry = Registry(config.apis, authorizers=self._authorities.make)
-        self.connections: dict[Connection, None] = {}
+        self.connections: dict[Link, None] = {}
         self.port: int | None = None
         self.plain_port: int | None = None
         self._new_identifier = Identifiers(rng or Random())
@@ -258,7 +259,7 @@ class Relay:
             budgets=budgets,
             new_identifier=self._new_identifier,
         )
-        self._realtime = Realtime(
+        shared = Shared(
             hub=self.hub,
             clock=self.clock,
             wheel=KeepAliveWheel(
@@ -272,6 +273,7 @@ class Relay:
             start=self._errands.start,
             connections=self.connections,
         )
+        self._realtime = Realtime(shared)
         self._admin = Admin(
             clock=self.clock,
             started=self.clock.now(),

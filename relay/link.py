@@ -1,0 +1,284 @@
+"""One WebSocket from its upgrade to its end, whatever language it speaks.
+
+::
+
+    101 ─ connect allowed? ─ no ──> the refusal, once the client listens, then close 1000
+             │ yes
+             v
+    text frames, one after the other ──> the language's own ``_take``
+
+:mod:`relay.realtime` speaks Events, :mod:`relay.graphql_realtime` speaks GraphQL. Outbound text
+goes through the hub.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from event_protocol.errors import RemoteProtocolError
+from event_protocol.limits import Limits
+from relay.auth.base import AccessDenied, AccessRequest, Operation
+from relay.clock import Clock
+from relay.config import Budgets
+from relay.front import Front, Visit
+from relay.hub import Hub, Outlet
+from relay.journal import Journal
+from relay.keepalive import KeepAliveWheel
+from relay.namespaces import Api
+from relay.publishing import NewIdentifier, explain
+
+_PROTOCOL_HEADER = "Sec-WebSocket-Protocol"
+_DATA = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shared:
+    """What all WebSockets of a relay share.
+
+    Attributes:
+        start: runs something beside the connections, until it ends or the relay does.
+        connections: those that are open.
+    """
+
+    hub: Hub
+    clock: Clock
+    wheel: KeepAliveWheel
+    journal: Journal
+    front: Front
+    limits: Limits
+    budgets: Budgets
+    new_identifier: NewIdentifier
+    start: Callable[[Coroutine[Any, Any, None]], None]
+    connections: dict[Link, None]
+
+
+class Link:
+    """One WebSocket.
+
+    Attributes:
+        api: which API it belongs to.
+        visit: who it is.
+        opened: monotonic seconds.
+        outlet: its outbound half.
+    """
+
+    __slots__ = (
+        "_code",
+        "_headers",
+        "_is_over",
+        "_shared",
+        "_socket",
+        "_transport",
+        "api",
+        "opened",
+        "outlet",
+        "visit",
+    )
+
+    protocol: ClassVar[str]
+    keep_alive_frame: ClassVar[bytes]
+
+    def __init__(self, request: web.BaseRequest, visit: Visit, *, api: Api, shared: Shared) -> None:
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError
+        self._shared = shared
+        self._headers = request.headers
+        self._code: int | None = None
+        self._is_over = False
+        self._transport = transport
+        self._socket = web.WebSocketResponse(
+            protocols=(self.protocol,),
+            autoclose=False,  # what is queued goes first
+            compress=False,  # our frames go past the writer that would deflate them
+            timeout=shared.budgets.close,
+            max_msg_size=shared.limits.frame_bytes,
+        )
+        self.api = api
+        self.visit = visit
+        self.opened = visit.opened
+        self.outlet = Outlet(
+            write=transport.write, unsent=transport.get_write_buffer_size, cut=self._cut
+        )
+
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Upgrades, and stays until the connection is over."""
+        offered = request.headers.getall(_PROTOCOL_HEADER, [])
+        if len(offered) > 1:  # aiohttp reads only the first of several headers
+            merged = request.headers.copy()
+            merged[_PROTOCOL_HEADER] = ", ".join(offered)
+            request = request.clone(headers=merged)
+        await self._socket.prepare(request)
+        shared = self._shared
+        shared.front.open(self.visit, "realtime", api=self.api.config.api_id)
+        shared.connections[self] = None
+        shared.wheel.open(self)
+        try:
+            if await self._is_allowed(offered):
+                await self._receive()
+        finally:
+            self._leave()
+            shared.front.close(
+                self.visit,
+                code=self._code or self._socket.close_code or WSCloseCode.ABNORMAL_CLOSURE,
+                delivered=self.outlet.delivered,
+                lost=self.outlet.count_lost(),
+            )
+        return self._socket
+
+    def keep_alive(self) -> None:
+        """Sends ``ka``."""
+        self._shared.hub.send(self.outlet, self.keep_alive_frame)
+
+    def expire(self) -> None:
+        """Ends the connection because of its age: a normal close, as Android's authors observed."""
+        self._shared.start(self.close(WSCloseCode.OK, reason="age"))
+
+    async def close(self, code: int, *, reason: str) -> None:
+        """Sends what is queued, then a close frame; waits for its answer within the budget."""
+        self.visit.reason = reason
+        self._code = code
+        self._leave()
+        await self._socket.close(code=code)
+
+    def abort(self, reason: str) -> None:
+        """Ends the TCP connection without a word."""
+        self.visit.reason = reason
+        self._code = WSCloseCode.ABNORMAL_CLOSURE
+        self._leave()
+        self._transport.abort()
+
+    def describe_subscriptions(self) -> list[dict[str, str]]:
+        """What it listens to, for the operator: ``id`` and ``channel`` of each."""
+        raise NotImplementedError
+
+    # What a language says and does.
+
+    async def _connect(self, offered: Sequence[str]) -> None:
+        """Decides whether the connection may be.
+
+        Args:
+            offered: the values of the ``Sec-WebSocket-Protocol`` headers.
+
+        Raises:
+            AccessDenied: it may not.
+            RemoteProtocolError: its credentials cannot be read.
+        """
+        raise NotImplementedError
+
+    def _encode_refusal(self, error_type: str, message: str | None, code: int) -> bytes:
+        """The frame that says why the connection may not be."""
+        raise NotImplementedError
+
+    def _encode_not_text(self) -> bytes:
+        """The frame that answers a binary one."""
+        raise NotImplementedError
+
+    async def _take(self, text: str) -> None:
+        """Handles one text frame."""
+        raise NotImplementedError
+
+    def _unsubscribe_all(self) -> None:
+        """Forgets every subscription; the hub was flushed."""
+        raise NotImplementedError
+
+    # Connecting.
+
+    async def _is_allowed(self, offered: Sequence[str]) -> bool:
+        try:
+            await self._connect(offered)
+        except AccessDenied as denied:
+            await self._refuse(denied.error_type, denied.message, code=denied.error_code)
+        except RemoteProtocolError as error:
+            await self._refuse(error.error_type, explain(error), code=400)
+        else:
+            return True
+        return False
+
+    async def _refuse(self, error_type: str, message: str | None, *, code: int) -> None:
+        """Says why, lets the client read it, and closes normally.
+
+        An HTTP status instead would send Amplify into endless retry. So would a frame that comes
+        with the 101: on the npm package ws, Amplify begins to listen some turns of its loop after
+        the socket has opened (observed with aws-amplify 6.22), and Node's own WebSocket loses a
+        frame that the close follows at once. So each step waits for the client to do its own.
+        """
+        shared = self._shared
+        shared.journal.record(
+            "relay.connection.denied",
+            connection=self.visit.connection,
+            peer=self.visit.peer,
+            error_type=error_type,
+            code=code,
+        )
+        await self._within(shared.budgets.refusal, self._hear(closing=False))
+        shared.hub.send(self.outlet, self._encode_refusal(error_type, message, code))
+        await self._within(shared.budgets.refusal, self._hear(closing=True))
+        await self.close(WSCloseCode.OK, reason="denied")
+
+    async def _hear(self, *, closing: bool) -> None:
+        """Returns when the client says anything, or only when it closes; drops what it says."""
+        while (await self._socket.receive()).type in _DATA and closing:
+            pass
+
+    async def _within(self, budget: float, hearing: Coroutine[Any, Any, None]) -> None:
+        tasks = [
+            asyncio.ensure_future(each) for each in (hearing, self._shared.clock.sleep(budget))
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _access_request(
+        self,
+        operation: Operation,
+        presented: Mapping[str, str],
+        **more: Any,  # noqa: ANN401  the request's own attributes
+    ) -> AccessRequest:
+        config = self.api.config
+        return AccessRequest(
+            operation,
+            {name.lower(): value for name, value in presented.items()},
+            config.api_id,
+            config.http_host,
+            headers={name.lower(): value for name, value in self._headers.items()},
+            source_ip=self.visit.peer,
+            **more,
+        )
+
+    # Receiving and ending.
+
+    async def _receive(self) -> None:
+        receive, take = self._socket.receive, self._take
+        while True:
+            message = await receive()
+            if message.type is WSMsgType.TEXT:
+                await take(message.data)
+            elif message.type is WSMsgType.BINARY:
+                self._shared.hub.send(self.outlet, self._encode_not_text())
+            else:
+                self._leave()
+                await self._socket.close()
+                return
+
+    def _leave(self) -> None:
+        """Takes part no more; harmless the second time."""
+        if self._is_over:
+            return
+        self._is_over = True
+        shared = self._shared
+        shared.hub.flush()
+        self._unsubscribe_all()
+        shared.wheel.close(self)
+        del shared.connections[self]
+
+    def _cut(self) -> None:
+        self.abort("slow")
