@@ -119,21 +119,19 @@ class Field:
 
         Fails the test with what the script said when it did not end well.
         """
-        program = await self.start(argv, **environment)
-        try:
-            async with asyncio.timeout(CLIENT_BUDGET):
-                out, err, code = await asyncio.gather(
-                    program.stdout.read(), program.stderr.read(), program.wait()
-                )
-        except TimeoutError:
-            program.kill()
-            pytest.fail(f"{argv[-1]} did not end: {(await program.stderr.read()).decode()}")
-        if code != 0:
-            pytest.fail(
-                f"{argv[-1]} ended with {code}:\n{out.decode()}{err.decode()}", pytrace=False
-            )
-        lines = [json.loads(line) for line in out.decode().splitlines() if line.startswith("{")]
-        return [line["check"] for line in lines if "check" in line]
+        return await _checks_of(await self.start(argv, **environment), argv)
+
+    async def checks_outside(self, argv: Sequence[str], **environment: str) -> list[str]:
+        """The same on the host, where the relay is localhost and a port."""
+        program = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self.environment(**environment),
+            cwd=self.directory,
+        )
+        return await _checks_of(program, argv)
 
     async def health(self) -> dict[str, Any]:
         """What the relay says of itself, asked past the tap."""
@@ -169,6 +167,25 @@ class Field:
                 directory=self.directory,
             )
         )
+
+
+async def _checks_of(
+    program: VpcProcess | asyncio.subprocess.Process, argv: Sequence[str]
+) -> list[str]:
+    assert program.stdout is not None
+    assert program.stderr is not None
+    try:
+        async with asyncio.timeout(CLIENT_BUDGET):
+            out, err, code = await asyncio.gather(
+                program.stdout.read(), program.stderr.read(), program.wait()
+            )
+    except TimeoutError:
+        program.kill()
+        pytest.fail(f"{argv[-1]} did not end: {(await program.stderr.read()).decode()}")
+    if code != 0:
+        pytest.fail(f"{argv[-1]} ended with {code}:\n{out.decode()}{err.decode()}", pytrace=False)
+    lines = [json.loads(line) for line in out.decode().splitlines() if line.startswith("{")]
+    return [line["check"] for line in lines if "check" in line]
 
 
 @asynccontextmanager

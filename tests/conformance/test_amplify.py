@@ -33,3 +33,11 @@ async def test_amplify_cannot_tell(socket: str, tmp_path: Path) -> None:
         field.settings["socket"] = socket
         held = await field.checks(node_script("amplify", clients, tmp_path))
     assert held == CHECKS
+
+
+async def test_amplify_cannot_tell_on_localhost_and_a_port(tmp_path: Path) -> None:
+    clients = node_clients()
+    async with open_field(tmp_path, golden=None) as field:
+        field.settings |= {"socket": "ws", "httpHost": f"localhost:{field.local_port}"}
+        held = await field.checks_outside(node_script("amplify", clients, tmp_path))
+    assert held == CHECKS

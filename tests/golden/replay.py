@@ -9,7 +9,7 @@ import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.golden import wire
@@ -68,6 +68,7 @@ async def replay(
     now = datetime.now(UTC)
     bindings = Bindings(known)
     bindings |= {"date": now.strftime("%Y%m%dT%H%M%SZ"), "day": now.strftime("%Y%m%d")}
+    bindings["epoch"] = str(int((now + timedelta(days=300)).timestamp()))  # a key's expiry
     connections: dict[int, _Connection] = {}
     compared = 0
     try:

@@ -42,11 +42,11 @@ NUMBERED: Mapping[str, re.Pattern[str]] = {
     "api-id": re.compile(r"\b(?:apis/|apiId\\?\":\s?\\?\")([0-9A-Za-z_-]{26})\b"),
     "key": re.compile(r"\b(da2-[a-z0-9]{26})\b"),
     "label": re.compile(r"\b([a-z0-9]{26})\.appsync-(?:realtime-)?api\."),
-    "epoch": re.compile(r"\"(?:created|expires|deletes|lastModified)\":\s?(\d{10}(?:\.\d+)?)"),
     "id": re.compile(r"\b([0-9a-f]{24})\b"),
 }
 # What is the same wherever it stands: filled in anew by whoever replays.
 CONSTANT: Mapping[str, re.Pattern[str]] = {
+    "epoch": re.compile(r"\"(?:created|expires|deletes|lastModified)\":\s?(\d{10}(?:\.\d+)?)"),
     "date": re.compile(r"\b(\d{8}T\d{6}Z)\b"),
     "day": re.compile(r"Credential=[^/]+/(\d{8})/"),
     "signature": re.compile(r"Signature=([0-9a-f]{64})"),
@@ -58,7 +58,6 @@ SHAPES: Mapping[str, str] = {
     "api-id": r"[0-9A-Za-z_-]{26}",
     "key": r"da2-[a-z0-9]{26}",
     "label": r"[a-z0-9]{26}",
-    "epoch": r"\d{10}(?:\.\d+)?",
     "id": r"[0-9a-f]{24}",
 }
 _LOCAL = re.compile(r"^localhost:\d+$")  # a port that was free at the time
@@ -218,7 +217,9 @@ class Bindings(dict[str, str]):
         for found in PLACEHOLDER.finditer(template):
             pattern += re.escape(template[at : found.start()])
             name, at = found[1], found.end()
-            if name in self:
+            if name == "epoch":  # whenever that was
+                pattern += r"\d{10}(?:\.\d+)?"
+            elif name in self:
                 pattern += re.escape(self[name])
             elif name in fresh:
                 pattern += f"(?P=_{fresh.index(name)})"
