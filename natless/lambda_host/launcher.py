@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ class Process(Protocol):
 
     @property
     def pid(self) -> int:
-        """Its id as this process sees it."""
+        """Its id where it runs; in a process namespace it means nothing outside."""
 
     @property
     def stdout(self) -> asyncio.StreamReader:
@@ -70,7 +71,14 @@ class HostLauncher:
     async def run(
         self, argv: Sequence[str], *, environment: Mapping[str, str], directory: Path | None = None
     ) -> HostProcess:
-        """Starts ``argv`` in a process group of its own, so that Ctrl-C reaches only us."""
+        """Starts ``argv`` in a process group of its own, so that Ctrl-C reaches only us.
+
+        Raises:
+            OSError: there is no such program or folder.
+        """
+        if shutil.which(argv[0], path=environment.get("PATH", os.defpath)) is None:
+            # setpriv, which comes first, would only say so in the output
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
         process = await asyncio.create_subprocess_exec(
             *die_with_parent(),
             *argv,

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from natless.lambda_host.clock import Clock, wait_first
-from natless.lambda_host.launcher import Launcher, Process
+from natless.lambda_host.launcher import HostProcess, Launcher, Process
 from natless.lambda_host.output import LineListener, Redactor, Stream, read_lines
 from natless.lambda_host.runtime_api import RuntimeApi
 
@@ -86,7 +86,12 @@ class RuntimeProcess:
         return self.api.initialized.done() and not self.has_exited
 
     def peak_memory_bytes(self) -> int | None:
-        """The largest resident size that the process ever had; None when it cannot be read."""
+        """The largest resident size that the process ever had; None when it cannot be read.
+
+        Elsewhere than on this host, in a process namespace, the id is another process's here.
+        """
+        if not isinstance(self._process, HostProcess):
+            return None
         with contextlib.suppress(OSError, ValueError, IndexError):
             status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
             line = next((s for s in status.splitlines() if s.startswith("VmHWM:")), "")

@@ -68,6 +68,9 @@ class Link:
         channel: what to subscribe to.
         journal: takes the facts of the connection.
         on_event: is called with the text of every event, in the loop; it must not block.
+
+    Raises:
+        OSError: the certificate authority's file cannot be read.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Link:
         self._journal = journal
         self._on_event = on_event
         self._key = {"x-api-key": config.api_key}
+        self._trust = _trust(config)
         self._attachment: _Attachment | None = None
         self._is_live = asyncio.Event()
         self.first_word: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -147,7 +151,7 @@ class Link:
 
     @contextlib.asynccontextmanager
     async def _open_http(self) -> AsyncIterator[aiohttp.ClientSession]:
-        connector = aiohttp.TCPConnector(ssl=_trust(self._config), limit=1)
+        connector = aiohttp.TCPConnector(ssl=self._trust, limit=1)
         async with aiohttp.ClientSession(connector=connector) as http:
             yield http
 

@@ -66,14 +66,14 @@ def handler_variables(
         "SST_LIVE": "true",
         "SST_DEV": "true",
     }
-    return own | _taken(function) | restored | dict(overrides)
+    return own | _taken(function, folder) | restored | dict(overrides)
 
 
-def _taken(function: Mapping[str, str]) -> dict[str, str]:
+def _taken(function: Mapping[str, str], folder: Path) -> dict[str, str]:
     return {
         name: value
         for name, value in function.items()
         if name not in _NOT_TAKEN
         and not name.startswith(_OWN_PREFIX)
-        and not (name in _FILES and not Path(value).exists())
+        and not (name in _FILES and not (folder / value).exists())
     }

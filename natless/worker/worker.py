@@ -25,7 +25,7 @@ from event_protocol.live import (
     split,
     worker_channel,
 )
-from natless.errors import ComponentFailed
+from natless.errors import ComponentFailed, UsageError
 from natless.journal import Journal
 from natless.lambda_host.clock import Clock, SystemClock
 from natless.lambda_host.launcher import HostLauncher, Launcher
@@ -53,7 +53,8 @@ class Worker:
         async with Worker(config, journal):
             ...                      # subscribed; invocations are answered in the background
 
-    Entering raises ``ComponentFailed`` when the channel refuses the worker or is not there.
+    Entering raises ``ComponentFailed`` when the channel refuses the worker or is not there, and
+    ``UsageError`` when the folder or the authority's file is not.
     """
 
     def __init__(
@@ -70,19 +71,15 @@ class Worker:
         self._launcher = launcher or HostLauncher()
         self._reassembler = Reassembler()
         self._counterparts: OrderedDict[str, Counterpart] = OrderedDict()
-        self._link = Link(
-            config,
-            channel=dev_channel(config.app, config.stage, config.namespace),
-            journal=journal,
-            on_event=self._take_event,
-        )
+        self._link: Link | None = None
         self._main: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
 
     async def __aenter__(self) -> Self:
-        self._main = asyncio.create_task(self._run())
+        self._link = self._make_link()
+        self._main = asyncio.create_task(self._run(self._link))
         try:
-            await self._ready()
+            await self._ready(self._link, self._main)
         except BaseException:
             await self._end()
             raise
@@ -99,31 +96,49 @@ class Worker:
     @property
     def is_live(self) -> bool:
         """Whether it is subscribed right now."""
-        return self._link.is_live
+        return self._link is not None and self._link.is_live
 
-    async def _ready(self) -> None:
-        assert self._main is not None
+    def _make_link(self) -> Link:
+        config = self.config
+        if not config.folder.is_dir():
+            raise UsageError(
+                f"{config.folder}: no such folder", hint="name the folder with your handler"
+            )
+        try:
+            return Link(
+                config,
+                channel=dev_channel(config.app, config.stage, config.namespace),
+                journal=self._journal,
+                on_event=self._take_event,
+            )
+        except OSError as error:  # ssl.SSLError is one
+            raise UsageError(
+                f"{config.ca}: cannot be read as a certificate authority: {error}",
+                hint="it is a PEM file; the relay says which when it is ready",
+            ) from error
+
+    async def _ready(self, link: Link, main: asyncio.Task[None]) -> None:
         await asyncio.wait(
-            {self._link.first_word, self._main},
+            {link.first_word, main},
             timeout=self.config.budgets.ready,
             return_when=asyncio.FIRST_COMPLETED,
         )
-        if self._main.done():
-            await self._main
-        if not self._link.is_live:
-            reason = self._link.last_failure or f"no answer in {self.config.budgets.ready:g} s"
+        if main.done():
+            await main
+        if not link.is_live:
+            reason = link.last_failure or f"no answer in {self.config.budgets.ready:g} s"
             raise ComponentFailed(
                 f"the worker cannot use the channel at {self.config.url}: {reason}",
                 hint="is the relay running, and are its URL, API key and namespace these?",
             )
 
-    async def _run(self) -> None:
+    async def _run(self, link: Link) -> None:
         """Everything that goes on beside the caller."""
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 group.create_task(self._watch())
-                group.create_task(self._link.run())
+                group.create_task(link.run())
         finally:
             self._group = None
             closing = [counterpart.close() for counterpart in self._counterparts.values()]
@@ -143,10 +158,13 @@ class Worker:
 
     async def _watch(self) -> None:
         quiet = self.config.budgets.reload_quiet
-        async for edit in watch_folder(self.config.folder, quiet=quiet):
-            self._fact("worker.reload.noticed", files=edit.files)
-            for counterpart in self._counterparts.values():
-                counterpart.reload(edit)
+        try:
+            async for edit in watch_folder(self.config.folder, quiet=quiet):
+                self._fact("worker.reload.noticed", files=edit.files)
+                for counterpart in self._counterparts.values():
+                    counterpart.reload(edit)
+        except OSError as error:  # such as too many watches: the work goes on without reloading
+            self._fact("worker.reload.unavailable", reason=str(error))
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         if self._group is None:
@@ -237,18 +255,19 @@ class Worker:
         name: str = "",
         give_up: float,
     ) -> None:
-        config = self.config
+        link, config = self._link, self.config
+        assert link is not None
         channel = self._channel(worker_id)
         packets = split(code, source=config.source, id=name or secrets.token_hex(12), body=body)
         window = asyncio.Semaphore(_PACKETS_AT_ONCE)
 
         async def publish(event: str) -> None:
             async with window:
-                await self._link.publish(channel, event, give_up=give_up)
+                await link.publish(channel, event, give_up=give_up)
 
         events = [encode_packet(packet) for packet in packets]
         if len(events) == 1:
-            await self._link.publish(channel, events[0], give_up=give_up)
+            await link.publish(channel, events[0], give_up=give_up)
             return
         results = await asyncio.gather(*map(publish, events), return_exceptions=True)
         for result in results:
