@@ -8,6 +8,7 @@
                             ├── /event/realtime   Realtime
                             ├── /_natless/…       Admin
                             ├── /v1, /v2          ControlDoor
+                            ├── /graphql          Graphql
                             └── added doors
 """
 
@@ -35,6 +36,8 @@ from relay.control_door import PREFIXES, ControlDoor
 from relay.control_plane import ControlPlane
 from relay.errands import Errands
 from relay.front import Front, Visit
+from relay.graphql import PREFIX as GRAPHQL_PREFIX
+from relay.graphql import Graphql, Tables
 from relay.http_publish import HttpPublish
 from relay.http_replies import answer_unknown, refuse
 from relay.hub import Hub
@@ -52,6 +55,7 @@ log = logging.getLogger(__name__)
 PUBLISH_PATH = "/event"
 REALTIME_PATH = "/event/realtime"
 API_PREFIX = "/_natless/apis/"  # then a label or an API id, then the path as on AWS
+UPGRADED = (REALTIME_PATH, GRAPHQL_PREFIX, f"{GRAPHQL_PREFIX}/realtime")
 TOKENS_PATH = "/_natless/tokens"
 
 
@@ -106,6 +110,7 @@ class Relay:
         self._tls: ssl.SSLContext | None = None
         self._errands = Errands()
         self._store = store
+        self._tables = Tables()
 
     async def __aenter__(self) -> Self:
         """Listens.
@@ -281,6 +286,7 @@ class Relay:
             connections=self.connections,
             new_identifier=self._new_identifier,
         )
+        self.add_door(GRAPHQL_PREFIX, Graphql(shared, self._tables))
         control = ControlDoor(self._control, budget=budgets.request)
         for prefix in PREFIXES:
             self.add_door(prefix, control)
@@ -329,7 +335,7 @@ class Relay:
         try:
             visit = self._front.visit_of(request)
             api, path = self._find_api(request)
-            if visit.transport is None and path != REALTIME_PATH:
+            if visit.transport is None and not (path in UPGRADED and _is_upgrade(request)):
                 self._front.open(visit, "http", api="" if api is None else api.config.api_id)
             if path.startswith(ADMIN_PREFIX) and path != TOKENS_PATH:
                 return self._admin(request, visit=visit)

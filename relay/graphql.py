@@ -1,0 +1,164 @@
+"""The GraphQL door: queries and mutations over HTTP, and upgrades to subscriptions.
+
+::
+
+    POST /graphql ─ who? ─ parse ─ validate ─ execute ──> answer
+                                                 └ publications ──> ListenerTable ──> hub
+    GET /graphql, /graphql/realtime + Upgrade ──> GraphqlConnection
+
+It serves one API, the generic publish and subscribe one of AppSync's console, for each Event API
+and with that one's credentials: keys and identities are the same, channel namespaces play no part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from aiohttp import web
+
+from relay.auth.base import AccessDenied, AccessRequest, Operation
+from relay.errors import Refusal
+from relay.front import Visit
+from relay.graphql_realtime import (
+    OPERATION_PATH,
+    GraphqlConnection,
+    load_schema,
+    modes_of_graphql,
+)
+from relay.graphql_table import ListenerTable
+from relay.http_replies import Reply, answer_preflight, answer_unknown, refuse
+from relay.link import Shared
+from relay.namespaces import Api
+
+PREFIX = "/graphql"
+
+_NOT_PRESENTED = "Valid authorization header not provided."  # aws-amplify/amplify-js#4373
+
+
+class Tables:
+    """The listeners of each API, for as long as it exists; they outlive a reload."""
+
+    def __init__(self) -> None:
+        self._tables: WeakKeyDictionary[Api, ListenerTable] = WeakKeyDictionary()
+
+    def of(self, api: Api) -> ListenerTable:
+        """The listeners of an API."""
+        return self._tables.setdefault(api, ListenerTable())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graphql:
+    """Answers requests under :data:`PREFIX`.
+
+    Attributes:
+        shared: what all WebSockets share.
+        tables: who listens.
+    """
+
+    shared: Shared
+    tables: Tables = field(default_factory=Tables)
+
+    async def __call__(
+        self, request: web.BaseRequest, *, api: Api | None, visit: Visit
+    ) -> web.StreamResponse:
+        """Answers one request, or stays until a WebSocket is over."""
+        request_id = self.shared.new_identifier()
+        if api is None:
+            return answer_unknown(request_id=request_id)
+        if request.headers.get("Upgrade", "").strip().lower() == "websocket":
+            connection = GraphqlConnection(
+                request, visit, api=api, shared=self.shared, table=self.tables.of(api)
+            )
+            return await connection.serve(request)
+        if request.method == "OPTIONS":
+            return answer_preflight(request, request_id=request_id)
+        if request.method != "POST" or not request.path.endswith(PREFIX):
+            return answer_unknown(request_id=request_id)
+        try:
+            body = await self._read(request)
+            answer = await self._perform(request, body, api=api, visit=visit)
+        except (Refusal, AccessDenied) as refused:
+            status = refused.status if isinstance(refused, Refusal) else refused.error_code
+            return refuse(refused.error_type, refused.message, request_id=request_id, status=status)
+        return Reply(answer, request_id=request_id)
+
+    async def _read(self, request: web.BaseRequest) -> bytes:
+        try:
+            async with asyncio.timeout(self.shared.budgets.request):
+                return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            message = f"Request body is larger than {self.shared.limits.request_bytes} bytes."
+            raise Refusal("BadRequestException", message, status=413) from None
+        except TimeoutError:
+            raise Refusal("BadRequestException", "Request body is late.", status=408) from None
+
+    async def _perform(
+        self, request: web.BaseRequest, body: bytes, *, api: Api, visit: Visit
+    ) -> bytes:
+        await load_schema()
+        from relay.graphql_schema import Request, RequestIllegal, perform, read_request
+
+        wanted: Request | Refusal
+        try:
+            wanted = read_request(_parse(body))
+        except RequestIllegal as error:
+            wanted = Refusal("MalformedHttpRequestException", str(error))
+        except Refusal as refusal:
+            wanted = refusal
+        # Who may not ask is not told what is wrong with the question.
+        is_mutation = isinstance(wanted, Request) and wanted.kind == "mutation"
+        await self._authorize(request, body, api=api, visit=visit, is_mutation=is_mutation)
+        if isinstance(wanted, Refusal):
+            raise wanted
+        outcome = perform(wanted)
+        limit = self.shared.limits.event_bytes
+        if any(len(one.data.encode("utf-8", "replace")) > limit for one in outcome.publications):
+            message = f"The payload of a subscription may have {limit} bytes."
+            return _dump({"data": None, "errors": [{"path": None, "message": message}]})
+        self.tables.of(api).publish(outcome.publications, hub=self.shared.hub)
+        visit.received += len(outcome.publications)
+        return _dump(outcome.answer)
+
+    async def _authorize(
+        self,
+        request: web.BaseRequest,
+        body: bytes,
+        *,
+        api: Api,
+        visit: Visit,
+        is_mutation: bool,
+    ) -> None:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        asked = AccessRequest(
+            Operation.PUBLISH if is_mutation else Operation.CONNECT,
+            headers,
+            api.config.api_id,
+            api.config.http_host,
+            body=body,
+            headers=headers,
+            source_ip=visit.peer,
+            path=OPERATION_PATH,
+        )
+        allowed = api.modes.publish if is_mutation else api.modes.connect
+        try:
+            await api.access.decide(asked, modes_of_graphql(allowed))
+        except AccessDenied as denied:
+            if denied.message is None:
+                raise AccessDenied(_NOT_PRESENTED) from None
+            raise
+
+
+def _parse(body: bytes) -> object:
+    if not body:
+        raise Refusal("MalformedHttpRequestException", "Request body is empty.")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refusal("MalformedHttpRequestException", "Request body is not JSON.") from None
+
+
+def _dump(answer: object) -> bytes:
+    return json.dumps(answer, separators=(",", ":")).encode()
