@@ -147,7 +147,7 @@ class Route:
 
     Attributes:
         direct: subscribers that are written straight away, by length of prefix.
-        mixed: subscribers whose connection has other subscriptions too.
+        mixed: connections that have other subscriptions too, each with its prefixes here.
         tails: events of this tick: each the rest of a frame behind the prefix.
     """
 
@@ -159,7 +159,10 @@ class Route:
             target = (one.prefix, one.outlet.write, one.outlet.unsent, one.outlet)
             by_length.setdefault(len(one.prefix), []).append(target)
         self.direct = tuple((length, tuple(group)) for length, group in by_length.items())
-        self.mixed = tuple(mixed)
+        by_outlet: dict[Outlet, list[bytes]] = {}
+        for one in mixed:
+            by_outlet.setdefault(one.outlet, []).append(one.prefix)
+        self.mixed = tuple((outlet, tuple(prefixes)) for outlet, prefixes in by_outlet.items())
         self.tails: list[bytes] = []
         self.count = len(direct) + len(mixed)
 
@@ -249,16 +252,21 @@ class Hub:
         runs, self._runs = self._runs, []
         for route, tails in runs:
             pieces: dict[int, list[bytes]] = {}
-            count = len(tails)
-            for one in route.mixed:
-                length = len(one.prefix)
-                if length not in pieces:
-                    pieces[length] = splice(tails, length)
-                outlet = one.outlet
+            for outlet, prefixes in route.mixed:
                 if not outlet.queue:
                     self._dirty.append(outlet)
-                outlet.queue.append(one.prefix.join(pieces[length]))
-                outlet.queued += count
+                outlet.queued += len(tails) * len(prefixes)
+                if len(prefixes) > 1:  # each event to all of them, before the next one
+                    outlet.queue += [
+                        frame_header(len(prefix) + len(tail)) + prefix + tail
+                        for tail in tails
+                        for prefix in prefixes
+                    ]
+                    continue
+                length = len(prefixes[0])
+                if length not in pieces:
+                    pieces[length] = splice(tails, length)
+                outlet.queue.append(prefixes[0].join(pieces[length]))
 
     def _write_queues(self) -> None:
         dirty, self._dirty = self._dirty, []
