@@ -135,16 +135,7 @@ class Field:
 
     async def health(self) -> dict[str, Any]:
         """What the relay says of itself, asked past the tap."""
-        tls = ssl.create_default_context(cafile=str(self.ca))
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.relay.port, ssl=tls)
-        writer.write(
-            b"GET /_natless/health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
-        )
-        answer = await reader.read()
-        writer.close()
-        await writer.wait_closed()
-        found: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
-        return found
+        return await self.relay.ask("GET /_natless/health")
 
     async def restart_relay(self) -> None:
         """Ends the relay as an operator would, and starts another on the same addresses."""

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conformance.field import open_field
 from tests.conformance.installed import node_clients, node_script
+from tests.conformance.proofs import npm_version, prove
 
 CHECKS = [
     "connects and subscribes with an API key",
@@ -33,6 +34,8 @@ async def test_amplify_cannot_tell(socket: str, tmp_path: Path) -> None:
         field.settings["socket"] = socket
         held = await field.checks(node_script("amplify", clients, tmp_path))
     assert held == CHECKS
+    where = f"on ws {npm_version('ws')}" if socket == "ws" else "on Node's own WebSocket"
+    prove_amplify(where, "test_amplify_cannot_tell", held)
 
 
 async def test_amplify_cannot_tell_on_localhost_and_a_port(tmp_path: Path) -> None:
@@ -41,3 +44,9 @@ async def test_amplify_cannot_tell_on_localhost_and_a_port(tmp_path: Path) -> No
         field.settings |= {"socket": "ws", "httpHost": f"localhost:{field.local_port}"}
         held = await field.checks_outside(node_script("amplify", clients, tmp_path))
     assert held == CHECKS
+    prove_amplify("at localhost:PORT", "test_amplify_cannot_tell_on_localhost_and_a_port", held)
+
+
+def prove_amplify(where: str, test: str, held: list[str]) -> None:
+    client, version = f"aws-amplify (npm), Events, {where}", npm_version("aws-amplify")
+    prove(client, version, test=f"test_amplify.py::{test}", held=held)

@@ -21,6 +21,7 @@ from tests.conformance.echo_worker import EchoWorker, open_worker
 from tests.conformance.field import Field, open_field
 from tests.conformance.installed import derived, node_clients
 from tests.conformance.lambda_front import LambdaFront, open_front
+from tests.conformance.proofs import npm_version, prove
 from tests.golden.relay import ACCESS_KEY_ID, API_KEY, REGION, SECRET
 
 WORKER = "0123456789abcdef0123456789abcdef"
@@ -97,6 +98,12 @@ async def test_the_bridge_connects_publishes_and_comes_back_after_a_restart(tmp_
         await both_subscribed(field, worker)
         assert await front.invoke("req-3", '{"n":3}') == ("response", '{"n":3}')
         assert bridge.returncode is None
+    prove_bridge(
+        "test_the_bridge_connects_publishes_and_comes_back_after_a_restart",
+        "connects and subscribes by WebSocket and publishes over HTTP, signed",
+        "answers an invocation",
+        "after a restart of the relay it connects and subscribes again by itself, and answers",
+    )
 
 
 async def test_events_and_answers_of_many_packets_pass_the_relay(tmp_path: Path) -> None:
@@ -110,6 +117,9 @@ async def test_events_and_answers_of_many_packets_pass_the_relay(tmp_path: Path)
         kind, body = await front.invoke("large", event)
         assert kind == "response"
         assert body == event
+    prove_bridge(
+        "test_events_and_answers_of_many_packets_pass_the_relay", "3 MiB each way, in 25 packets"
+    )
 
 
 async def test_the_worker_answers_an_unmodified_bridge(tmp_path: Path) -> None:
@@ -137,6 +147,7 @@ async def test_the_worker_answers_an_unmodified_bridge(tmp_path: Path) -> None:
                 kind, body = await front.invoke(f"req-{number}", json.dumps({"n": number}))
                 assert kind == "response"
                 assert json.loads(body) == [number + 1, f"req-{number}", "fn"]
+    prove_bridge("test_the_worker_answers_an_unmodified_bridge", "the worker of natless answers it")
 
 
 async def test_a_bridge_with_a_wrong_secret_reads_why_and_ends(tmp_path: Path) -> None:
@@ -150,3 +161,12 @@ async def test_a_bridge_with_a_wrong_secret_reads_why_and_ends(tmp_path: Path) -
             said = b"".join(await saying).decode()
     assert "appsync connection failed" in said
     assert "BadRequestException" in said
+    prove_bridge(
+        "test_a_bridge_with_a_wrong_secret_reads_why_and_ends",
+        "with a wrong secret it reads connection_error and ends",
+    )
+
+
+def prove_bridge(test: str, *held: str) -> None:
+    client, version = "SST's bridge (npm, sst-linux-x64)", npm_version("sst-linux-x64")
+    prove(client, version, test=f"test_sst_bridge.py::{test}", held=held)

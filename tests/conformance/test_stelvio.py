@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.conformance.field import open_field, python_script
 from tests.conformance.installed import python_at_least, python_client
+from tests.conformance.proofs import HERE, pip_version, prove
 
 CHECKS = [
     "the stub's call is answered by the listener",
@@ -39,8 +40,19 @@ async def run_both(directory: Path, *, golden: str | None, also: str) -> list[st
 
 
 async def test_stelvios_stub_and_listener_cannot_tell(tmp_path: Path) -> None:
-    assert await run_both(tmp_path, golden="stelvio", also="") == CHECKS
+    held = await run_both(tmp_path, golden="stelvio", also="")
+    assert held == CHECKS
+    setup = "the listener creates API, namespace and key through boto3"
+    prove_stelvio("test_stelvios_stub_and_listener_cannot_tell", [setup, *held])
 
 
 async def test_stelvios_chunks_pass_the_relay(tmp_path: Path) -> None:
-    assert await run_both(tmp_path, golden=None, also="large") == [*CHECKS, LARGE]
+    held = await run_both(tmp_path, golden=None, also="large")
+    assert held == [*CHECKS, LARGE]
+    prove_stelvio("test_stelvios_chunks_pass_the_relay", [LARGE])
+
+
+def prove_stelvio(test: str, held: list[str]) -> None:
+    version = pip_version("stelvio", HERE / "python" / "stelvio.lock")
+    client = "Stelvio (PyPI), stub and listener"
+    prove(client, version, test=f"test_stelvio.py::{test}", held=held)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.conformance.field import open_field, python_script
+from tests.conformance.proofs import pip_version, prove
 
 CHECKS = [
     "the 101 names aws-appsync-event-ws and nothing else",
@@ -33,9 +34,18 @@ LIMITS = [
 
 async def test_websockets_by_the_developer_guide(tmp_path: Path) -> None:
     async with open_field(tmp_path, golden="websockets") as field:
-        assert await field.checks(python_script("websockets_client")) == CHECKS
+        held = await field.checks(python_script("websockets_client"))
+    assert held == CHECKS
+    prove_websockets("test_websockets_by_the_developer_guide", held)
 
 
 async def test_websockets_at_the_limits(tmp_path: Path) -> None:
     async with open_field(tmp_path, golden=None) as field:
-        assert await field.checks(python_script("websockets_limits")) == LIMITS
+        held = await field.checks(python_script("websockets_limits"))
+    assert held == LIMITS
+    prove_websockets("test_websockets_at_the_limits", held)
+
+
+def prove_websockets(test: str, held: list[str]) -> None:
+    version = pip_version("websockets")
+    prove("websockets (PyPI)", version, test=f"test_websockets.py::{test}", held=held)

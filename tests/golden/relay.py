@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -24,6 +25,13 @@ WRONG_API_KEY = "da2-wrongwrongwrongwrongwrong0"
 # AWS's own example identity, from its documentation.
 ACCESS_KEY_ID = "AKIAIOSFODNN7EXAMPLE"
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+USER_POOL = "us-east-1_GoldenPool"
+USER_POOL_CONFIG = f"""
+[[api]]
+[[api.cognito]]
+user_pool_id = "{USER_POOL}"
+region = "us-east-1"
+"""
 NAMESPACES = ("default", "sst", "stelvio")
 
 READY_BUDGET = 15.0  # seconds
@@ -42,6 +50,26 @@ class RunningRelay:
     port: int
     ready: dict[str, Any]
     _process: asyncio.subprocess.Process
+
+    async def ask(self, request: str, body: bytes = b"") -> dict[str, Any]:
+        """What the operator's door answers, such as to ``GET /_natless/health``."""
+        tls = ssl.create_default_context(cafile=self.ready["ca"])
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=tls)
+        head = f"{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+        head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        found: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
+        return found
+
+    async def mint(self) -> str:
+        """A user's access token of the pool in :data:`USER_POOL_CONFIG`."""
+        claims = {"sub": "ada", "username": "ada", "token_use": "access", "client_id": "app"}
+        asked = json.dumps({"userPoolId": USER_POOL, "claims": claims}).encode()
+        token: str = (await self.ask("POST /_natless/tokens", asked))["token"]
+        return token
 
     async def stop(self) -> None:
         """Lets it drain and waits for its end; does nothing when it has ended."""

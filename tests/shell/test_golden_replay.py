@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from natless.certificates import Authority, CertificatePair, aws_names
-from tests.golden.relay import API_KEY, LABEL, REGION, SECRET, RunningRelay, start_relay
+from tests.golden.relay import (
+    API_KEY,
+    LABEL,
+    REGION,
+    SECRET,
+    USER_POOL_CONFIG,
+    RunningRelay,
+    start_relay,
+)
 from tests.golden.replay import Differs, Streams, replay
 from tests.golden.transcript import Line, load
 
@@ -21,10 +29,13 @@ TRANSCRIPTS = sorted(path.stem for path in GOLDEN.glob("*.jsonl"))
 class Stage:
     """A relay for replays, and the way to it."""
 
-    def __init__(self, directory: Path, stack: AsyncExitStack) -> None:
+    def __init__(self, directory: Path, stack: AsyncExitStack, *, config: str) -> None:
+        self._config = config
         authority = Authority.for_user(directory / "ca")
         self._ca = authority.ca_path
-        self._served: CertificatePair = authority.issue(aws_names(REGION), directory=directory)
+        self._served: CertificatePair = authority.issue(
+            [*aws_names(REGION), "127.0.0.1"], directory=directory
+        )
         self._tls = ssl.create_default_context(cafile=str(self._ca))
         self._directory = directory
         self._stack = stack
@@ -36,8 +47,19 @@ class Stage:
 
     async def start(self) -> None:
         self._relay = await self._stack.enter_async_context(
-            start_relay(certificate=self._served, ca=self._ca, directory=self._directory)
+            start_relay(
+                certificate=self._served,
+                ca=self._ca,
+                directory=self._directory,
+                config=self._config,
+            )
         )
+
+    async def known(self) -> dict[str, str]:
+        """What stands for placeholders here."""
+        assert self._relay is not None
+        known = {"api-key": API_KEY}
+        return known | {"jwt": await self._relay.mint()} if self._config else known
 
     async def connect(self) -> Streams:
         assert self._relay is not None
@@ -49,14 +71,15 @@ class Stage:
 
 async def play(lines: list[Line], directory: Path) -> int:
     async with AsyncExitStack() as stack:
-        stage = Stage(directory, stack)
+        needs_token = any("<jwt>" in str(line) for line in lines)
+        stage = Stage(directory, stack, config=USER_POOL_CONFIG if needs_token else "")
         await stage.start()
         return await replay(
             lines,
             connect=stage.connect,
             stop=stage.stop,
             start=stage.start,
-            known={"api-key": API_KEY},
+            known=await stage.known(),
             secret=SECRET,
         )
 
