@@ -18,6 +18,7 @@ from relay.config import (
     Listen,
     NamespaceConfig,
     RelayConfig,
+    scramble,
 )
 from relay.config_file import ConfigFile, load_config_file
 from relay.control.state import Change, Store
@@ -35,6 +36,10 @@ class Generated:
     api_key: str = field(default_factory=lambda: "da2-" + _random_text(LABEL_LENGTH), repr=False)
     access_key_id: str = field(default_factory=lambda: "AKIA" + _random_text(16).upper())
     secret_access_key: str = field(default_factory=lambda: secrets.token_urlsafe(30), repr=False)
+
+    def label_of(self, number: int) -> str:
+        """A label for an API further down in the file; the same one at every reading."""
+        return scramble(f"label {number} of {self.label}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +83,18 @@ class Command:
         listen = _given(flags, "host", "port", "plain_port", "certificate", "key")
         if flags.listen_fd:
             listen["fds"] = tuple(flags.listen_fd)
+        listen = {**said.listen, **listen}
+        if "certificate" not in listen and "plain_port" in listen:
+            listen.setdefault("port", None)  # without a certificate there is nothing but plain
         first, *others = said.apis or ({},)
         return RelayConfig(
-            listen=Listen(**{**said.listen, **listen}),
+            listen=Listen(**listen),
             apis=(
                 self._complete(first),
-                *(ApiConfig(**{"label": _random_text(LABEL_LENGTH), **api}) for api in others),
+                *(
+                    ApiConfig(**{"label": self.generated.label_of(number), **api})
+                    for number, api in enumerate(others, 2)
+                ),
             ),
             **{**said.others, **_given(flags, "time_scale", "state", "lambda_endpoint")},
         )

@@ -276,5 +276,10 @@ class RelayConfig:
 
 def api_id_of(label: str) -> str:
     """An API id for a label: always the same, and never the label itself."""
-    digest = hashlib.sha256(b"natless api id " + label.encode()).digest()
+    return scramble("natless api id " + label)
+
+
+def scramble(text: str) -> str:
+    """26 letters and digits that look random and are always the same for that text."""
+    digest = hashlib.sha256(text.encode()).digest()
     return "".join(LABEL_ALPHABET[byte % len(LABEL_ALPHABET)] for byte in digest[:LABEL_LENGTH])
