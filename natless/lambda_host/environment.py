@@ -201,7 +201,7 @@ class ExecutionEnvironment:
         root, parent = self._new_id()[:24], self._new_id()[:16]
         headers = {
             "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
-            "Lambda-Runtime-Deadline-Ms": str(round(deadline_wall * 1000)),
+            "Lambda-Runtime-Deadline-Ms": str(int(deadline_wall * 1000)),
             "Lambda-Runtime-Invoked-Function-Arn": self._spec.arn,
             "Lambda-Runtime-Trace-Id": f"Root=1-{int(wall):08x}-{root};Parent={parent};Sampled=0",
             "Lambda-Runtime-Client-Context": invocation.client_context or "",

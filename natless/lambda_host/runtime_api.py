@@ -93,8 +93,7 @@ class RuntimeApi:
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._http, sock=self._socket, backlog=64)
+        await self.open()
         return self
 
     async def __aexit__(
@@ -139,6 +138,14 @@ class RuntimeApi:
         if not self._offered.done():
             self._offered.set_result(None)
         return self._answer
+
+    async def open(self) -> None:
+        """Begins to serve; whatever comes of it, :meth:`close` must follow."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            self._http, sock=self._socket, backlog=64, start_serving=False
+        )
+        await self._server.start_serving()
 
     async def close(self) -> None:
         """Stops listening and cuts what is connected. A second call does nothing."""

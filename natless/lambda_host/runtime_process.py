@@ -32,6 +32,7 @@ class RuntimeProcess:
         self.api = api
         self.pid = process.pid
         self._process = process
+        self._stopping: asyncio.Task[None] | None = None
         self.exited = asyncio.create_task(process.wait())
         self._readers = [
             asyncio.create_task(
@@ -59,8 +60,8 @@ class RuntimeProcess:
             OSError: the process cannot be started.
         """
         api = RuntimeApi(await launcher.listen())
-        await api.__aenter__()
         try:
+            await api.open()
             process = await launcher.run(
                 argv,
                 environment={**environment, "AWS_LAMBDA_RUNTIME_API": api.address},
@@ -108,11 +109,21 @@ class RuntimeProcess:
             await asyncio.sleep(0)
 
     async def stop(self) -> None:
-        """SIGKILL, as Lambda does without extensions; returns when all is gone and read."""
+        """SIGKILL, as Lambda does without extensions; returns when all is gone and read.
+
+        It goes on when its caller is cancelled, and a later call waits for its end.
+        """
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop())
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         self._process.kill()
         try:
-            await self.exited
+            await asyncio.wait([self.exited])
             await asyncio.wait(self._readers, timeout=_LAST_OUTPUT_SECONDS)
+            if not self.exited.cancelled():
+                self.exited.exception()  # whoever waited for it has read it; here it is no news
         finally:
             self._process.kill()  # what it left behind in its group
             for reader in self._readers:

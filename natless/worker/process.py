@@ -72,6 +72,26 @@ class HandlerProcess:
             None when it is ready, otherwise why it is not; then it is stopped.
         """
         started = self._clock.now()
+        failure = await self._load(
+            argv, launcher=launcher, environment=environment, folder=folder, deadline=deadline
+        )
+        seconds = round(self._clock.now() - started, 6)
+        if failure is None:
+            self._fact("worker.process.complete", seconds=seconds)
+        else:
+            await self.stop()
+            self._fact("worker.process.failed", seconds=seconds, error_type=failure.error_type)
+        return failure
+
+    async def _load(
+        self,
+        argv: Sequence[str],
+        *,
+        launcher: Launcher,
+        environment: Mapping[str, str],
+        folder: Path,
+        deadline: float,
+    ) -> Failure | None:
         try:
             self._runtime = runtime = await RuntimeProcess.start(
                 argv,
@@ -81,17 +101,13 @@ class HandlerProcess:
                 on_line=self._line,
             )
         except OSError as error:
-            reason = error.strerror or str(error)
-            return Failure("Runtime.InvalidEntrypoint", f"cannot start {argv[0]}: {reason}")
+            reason = (error.strerror or str(error)).lower()
+            return Failure("Runtime.InvalidEntrypoint", f"fork/exec {argv[0]}: {reason}")
         self._fact("worker.process.started", pid=runtime.pid)
+        started = self._clock.now()
         if await runtime.initialized(self._clock, deadline):
-            seconds = round(self._clock.now() - started, 6)
-            self._fact("worker.process.complete", pid=runtime.pid, seconds=seconds)
             return None
-        failure = self._init_failure(runtime, seconds=self._clock.now() - started)
-        await self.stop()
-        self._fact("worker.process.failed", error_type=failure.error_type)
-        return failure
+        return self._init_failure(runtime, seconds=self._clock.now() - started)
 
     async def idle(self, deadline: float, *others: asyncio.Future[Any]) -> None:
         """Returns when it waits for an event, has ended, or one of ``others`` or time is over."""

@@ -51,10 +51,12 @@ async def watch_folder(folder: Path, *, quiet: float) -> AsyncIterator[Edit]:
     step = max(1, round(quiet * 1000))
     watch = awatch(folder, watch_filter=SourceFilter(), debounce=step * 20, step=step)
     async for changes in watch:
-        yield _edit(folder, {Path(path) for _, path in changes})
+        paths = {Path(path) for _, path in changes}
+        yield describe_edit(folder, paths, wall=time.time(), now=time.monotonic())
 
 
-def _edit(folder: Path, paths: set[Path]) -> Edit:
+def describe_edit(folder: Path, paths: set[Path], *, wall: float, now: float) -> Edit:
+    """The edit that changed ``paths``, noticed at ``wall`` (since 1970) and ``now`` (monotonic)."""
     times = []
     for path in paths:
         with contextlib.suppress(OSError):
@@ -63,6 +65,6 @@ def _edit(folder: Path, paths: set[Path]) -> Edit:
     names = [p.relative_to(root) if p.is_relative_to(root) else p for p in paths]
     return Edit(
         files=tuple(sorted(str(name) for name in names)),
-        saved=max(times, default=time.time()),
-        noticed=time.monotonic(),
+        saved=max(times, default=wall),
+        noticed=now,
     )

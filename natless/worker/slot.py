@@ -244,7 +244,8 @@ def describe_failure(failure: Failure) -> dict[str, str]:
     try:
         body = json.loads(failure.posted.body)
         message = str(body["errorMessage"])
-        trace = [str(frame).strip() for frame in body.get("stackTrace") or ()]
+        frames = [str(frame).strip() for frame in body.get("stackTrace") or ()]
     except (ValueError, KeyError, TypeError, AttributeError):
         return {"message": failure.posted.body[:500].decode(errors="replace")}
-    return {"message": message} | ({"place": trace[-1].splitlines()[0]} if trace else {})
+    place = next((frame.splitlines()[0] for frame in reversed(frames) if frame), "")
+    return {"message": message, "place": place} if place else {"message": message}

@@ -264,16 +264,23 @@ async def test_a_runtime_that_ends_fails_its_invocation_and_is_started_anew(stat
 
 
 async def test_a_runtime_that_ends_while_it_is_idle_is_started_anew_inside_the_next_invocation():
+    leave = asyncio.Event()
+
     async def once(runtime: Runtime) -> None:
         headers, _ = await runtime.next()
         await runtime.respond(headers["Lambda-Runtime-Aws-Request-Id"], b"1")
-        await runtime.post("../../ping", b"")  # one more turn of the loop, then the end
+        waiting = asyncio.create_task(runtime.next())
+        await leave.wait()
+        waiting.cancel()
 
     bench = Bench(once, ok)
     async with bench.host as host:
         assert (await host.invoke(b"{}")).payload == b"1"
         await host.settled()
-        assert (await host.invoke(b"{}")).payload == b'"ok"'
+        leave.set()
+        await bench.launcher.processes[0].wait()
+        result = await host.invoke(b"{}")
+        assert (result.payload, result.function_error) == (b'"ok"', None)
 
 
 async def test_an_answer_counts_although_the_runtime_ends_right_after_it():
@@ -416,11 +423,13 @@ async def test_parallel_invocations_get_environments_of_their_own_and_the_rest_i
         assert len(set(host.worker_ids)) == 2
 
 
-async def test_a_caller_right_after_an_answer_waits_for_the_environment_to_be_idle():
-    bench = Bench(ok)
+@pytest.mark.parametrize("concurrency", [1, 5])
+async def test_a_caller_right_after_an_answer_waits_for_the_environment_to_be_idle(concurrency):
+    bench = Bench(ok, concurrency=concurrency)
     async with bench.host as host:
         statuses = [(await host.invoke(b"{}")).status for _ in range(20)]
     assert statuses == [200] * 20
+    assert len(bench.launcher.processes) == 1
 
 
 async def test_a_busy_runtime_after_its_answer_is_not_waited_for_when_there_is_room():

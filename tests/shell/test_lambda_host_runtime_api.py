@@ -226,6 +226,14 @@ async def test_a_larger_response_is_refused_and_fails_the_invocation(api, http, 
     assert f"({size} bytes)" in json.loads(answer.body)["errorMessage"]
 
 
+async def test_an_announced_length_is_told_although_nobody_reads_that_far(api, http):
+    posted, _ = await take(api, http)
+    data = io.BytesIO(b"x" * 7_000_000)
+    async with http.post(f"{ROOT}/invocation/r-1/response", data=data) as reply:
+        assert reply.status == 413
+    assert b"(7000000 bytes)" in posted.result().body
+
+
 async def test_a_runtime_can_go_on_after_a_response_that_was_too_large(api, http):
     await take(api, http)
     async with http.post(
