@@ -36,6 +36,7 @@ from collections.abc import Callable, Mapping, Sequence  # noqa: E402
 from types import ModuleType, SimpleNamespace  # noqa: E402
 from typing import Any, NoReturn  # noqa: E402
 
+_OWN = (lambda: None).__code__.co_filename  # as frames name this file, also from an archive
 Handler = Callable[[Any, "Context"], Any]
 
 
@@ -348,7 +349,7 @@ def describe_error(error: BaseException, request_id: str = "") -> dict[str, Any]
     else:
         error_type = type(error).__name__
         frames = traceback.extract_tb(error.__traceback__)
-        while frames and (frames[0].filename == __file__ or "importlib" in frames[0].filename):
+        while frames and (frames[0].filename == _OWN or "importlib" in frames[0].filename):
             frames.pop(0)
         trace = traceback.format_list(frames)
     return {

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pkgutil
-import shutil
 import sys
-import tempfile
 import time
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping
 from pathlib import Path
 
+import runtime_shim
 from event_protocol.phases import Strategy
 from runtime_shim.budgets import Allowance
 from runtime_shim.config import ShimConfig
@@ -26,7 +24,14 @@ from runtime_shim.fallbacks.base import CannotAnswer, Failure
 from runtime_shim.fallbacks.private_api import PrivateRuntimeApi
 from runtime_shim.runtime_api import Answer, Invocation
 
-RUNTIME_FILE = "python_runtime.py"
+RUNTIME_MODULE = "python_runtime"
+# Runs the client from inside the archive: no file to be left behind should the guest be killed, and
+# nothing on the import path of the function's code.
+_FROM_ARCHIVE = """
+import sys, zipimport
+__file__ = sys.argv.pop()
+exec(zipimport.zipimporter(sys.argv.pop()).get_code("python_runtime"))
+"""
 
 
 class DeployedFallback:
@@ -101,7 +106,6 @@ class _Runner:
         self._api = PrivateRuntimeApi()
         self._process: Process | None = None
         self._exit: asyncio.Task[int] | None = None
-        self._directory: Path | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -109,7 +113,7 @@ class _Runner:
 
     async def start(self) -> None:
         address = await self._api.start()
-        command = self._config.deployed_command or self._python_command()
+        command = self._config.deployed_command or python_command()
         environment = dict(self._config.environment) | {"AWS_LAMBDA_RUNTIME_API": address}
         try:
             # Its output is the function's log, as in Lambda.
@@ -161,19 +165,15 @@ class _Runner:
         if self._exit is not None:
             await self._exit
         await self._api.close()
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _python_command(self) -> tuple[str, ...]:
-        """This interpreter and the runtime client, which inside a zipapp is no file yet."""
-        beside = Path(__file__).parent.parent / RUNTIME_FILE
-        if not beside.is_file():
-            source = pkgutil.get_data("runtime_shim", RUNTIME_FILE)
-            assert source is not None
-            self._directory = Path(tempfile.mkdtemp(prefix="natless-"))
-            beside = self._directory / RUNTIME_FILE
-            beside.write_bytes(source)
-        return (sys.executable, "-I", os.fspath(beside))
+
+def python_command() -> tuple[str, ...]:
+    """How the Python runtime client is started: by its path, or from inside the guest's archive."""
+    folder = Path(runtime_shim.__path__[0])
+    path = folder / f"{RUNTIME_MODULE}.py"
+    if path.is_file():
+        return (sys.executable, "-I", os.fspath(path))
+    return (sys.executable, "-I", "-c", _FROM_ARCHIVE, os.fspath(folder), os.fspath(path))
 
 
 def _exit_words(exit_task: asyncio.Task[int]) -> str:

@@ -201,15 +201,31 @@ async def test_the_deployed_process_ends_also_when_the_guest_is_killed(tmp_path:
                 await asyncio.sleep(0.01)
 
 
-async def test_the_runtime_client_leaves_no_file_behind(tmp_path: Path) -> None:
+async def test_the_runtime_client_needs_no_file_that_could_be_left_behind(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     async with with_code(tmp_path, _DEPLOYED, TMPDIR=os.fspath(scratch)) as lab:
-        await lab.ask({})
-        assert [path.name for path in scratch.rglob("*.py")] == ["python_runtime.py"]
-        lab.guest.process.terminate()
-        await lab.guest.end()
+        posted, record = await lab.ask({})
+        assert (posted.json, record.strategy) == ("deployed", Strategy.DEPLOYED)
+        assert list(scratch.iterdir()) == []
     assert list(scratch.iterdir()) == []
+
+
+async def test_the_archive_is_not_on_the_path_of_the_deployed_code(tmp_path: Path) -> None:
+    code = """
+import sys
+def handler(event, context):
+    if event: raise ValueError("mine")
+    return [sys.path, sys.argv, "runtime_shim" in sys.modules, __name__]
+"""
+    async with with_code(tmp_path, code) as lab:
+        posted, _ = await lab.ask({})
+        path, argv, is_loaded, name = posted.json
+        assert path[0] == os.fspath(lab.task_root)
+        assert not [entry for entry in path if "natless" in entry]
+        assert (argv, is_loaded, name) == (["-c"], False, "app")
+        posted, _ = await lab.ask({"fail": True})
+        assert len(posted.json["stackTrace"]) == 1, "of the client's own frames none"
 
 
 async def test_hostile_modules_of_the_function_reach_only_the_function(tmp_path: Path) -> None:
