@@ -58,6 +58,11 @@ class NamespaceConfig:
                 f"{self.name!r} cannot be a channel namespace",
                 hint="use 1 to 50 letters, digits or dashes, beginning and ending without a dash",
             )
+        if frozenset() in (self.publish_modes, self.subscribe_modes):
+            raise ConfigInvalid(
+                f"the namespace {self.name!r} has an empty list of modes",
+                hint="leave the list out for the API's modes; AWS takes an empty one for that too",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,7 +89,7 @@ def accept_events(events: Sequence[msgspec.Raw], limits: Limits) -> Accepted:
         try:
             text = _decode_text(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise Refusal("BadRequestException", "Each event must be a JSON string.") from None
+            raise Refusal("BadRequestException", "Each event must be a string.") from None
         tail = b"".join((raw, b"}"))
         if len(tail) > limits.event_bytes and len(text.encode()) > limits.event_bytes:
             too_large.append(index)

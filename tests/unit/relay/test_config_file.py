@@ -35,7 +35,7 @@ connect_modes = ["API_KEY", "AWS_IAM"]
 
 [[api.namespace]]
 name = "default"
-publish_modes = []
+publish_modes = ["AWS_LAMBDA"]
 
 [[api.namespace]]
 name = "other"
@@ -86,7 +86,7 @@ def test_everything_that_a_file_says_is_taken(tmp_path):
     assert api.domains == ("events.example.com",)
     assert api.connect_modes == {AuthMode.API_KEY, AuthMode.AWS_IAM}
     assert api.publish_modes is None
-    assert api.namespaces[0].publish_modes == frozenset()
+    assert api.namespaces[0].publish_modes == {AuthMode.LAMBDA}
     assert api.namespaces[1].subscribe_modes == {AuthMode.AWS_IAM}
     assert [key.id for key in api.api_keys] == ["da2-1", "da2-2"]
     assert api.api_keys[0].expires == 1_798_761_600.0
@@ -142,6 +142,11 @@ def test_an_empty_file_says_nothing(tmp_path):
         ("[[api]]\nconnect_modes = [1]", "connect_modes has an unknown mode", "API_KEY"),
         ("[[api]]\n[[api.namespace]]", r"\[\[namespace\]\] number 1: name is missing", ""),
         ('[[api]]\n[[api.namespace]]\nname = "_"', "cannot be a channel namespace", "letters"),
+        (
+            '[[api]]\n[[api.namespace]]\nname = "a"\npublish_modes = []',
+            "has an empty list of modes",
+            "leave the list out",
+        ),
         ("[[api]]\n[[api.key]]", "id is missing", ""),
         ('[[api]]\n[[api.key]]\nid = "k"\nexpires = "soon"', "a date and time", ""),
         ('[[api]]\n[[api.iam]]\naccess_key_id = "k"', "secret_access_key is missing", ""),

@@ -134,7 +134,6 @@ def test_a_namespace_takes_the_modes_of_its_api_unless_it_has_its_own():
             namespaces=(
                 NamespaceConfig(name="plain"),
                 NamespaceConfig(name="own", publish_modes=frozenset({AuthMode.LAMBDA})),
-                NamespaceConfig(name="closed", subscribe_modes=frozenset()),
             ),
         ),
         authorizers=lambda config: (),
@@ -143,7 +142,6 @@ def test_a_namespace_takes_the_modes_of_its_api_unless_it_has_its_own():
     assert one.namespace("plain").subscribe_modes == {AuthMode.API_KEY}
     assert one.namespace("own").publish_modes == {AuthMode.LAMBDA}
     assert one.namespace("own").subscribe_modes == {AuthMode.API_KEY}
-    assert one.namespace("closed").subscribe_modes == frozenset()
     assert one.namespace("Plain") is None
 
 
