@@ -213,9 +213,9 @@ def _encode_publish_success(frame: PublishSuccess) -> str:
             ],
             "failed": [
                 {
+                    "code": each.code,
                     "identifier": each.identifier,
                     "index": each.index,
-                    "code": each.code,
                     "message": each.message,
                 }
                 for each in frame.failed

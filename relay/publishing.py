@@ -127,9 +127,9 @@ def encode_outcome(
         _dump(
             [
                 {
+                    "code": TOO_LARGE_CODE,  # this order: auvred/aws-appsync-events saw it on AWS
                     "identifier": new_identifier(),
                     "index": index,
-                    "code": TOO_LARGE_CODE,
                     "message": TOO_LARGE_MESSAGE,
                 }
                 for index in too_large

@@ -270,7 +270,7 @@ async def test_http_tells_partial_failure_with_200_and_both_lists(start: Start) 
         answer = await response.json()
     assert list(answer) == ["failed", "successful"]
     (failed,) = answer["failed"]
-    assert list(failed) == ["identifier", "index", "code", "message"]
+    assert list(failed) == ["code", "identifier", "index", "message"]
     assert failed["code"] == "EventTooLargeException"
     assert [each["index"] for each in answer["successful"]] == [0]
 

@@ -63,7 +63,7 @@ WIRE = [
     ),
     (
         '{"id":"p-1","type":"publish_success","successful":[{"identifier":"3f0c","index":0}],'
-        '"failed":[{"identifier":"77aa","index":1,"code":"EventTooLargeException",'
+        '"failed":[{"code":"EventTooLargeException","identifier":"77aa","index":1,'
         '"message":"Transformed event is larger than 240KB"}]}',
         PublishSuccess(
             "p-1",

@@ -96,7 +96,7 @@ def test_the_outcome_names_every_event_once_in_the_order_of_keys_of_aws():
     successful, failed = encode_outcome(3, (1,), iter(["a", "b", "c"]).__next__)
     assert successful == '[{"identifier":"a","index":0},{"identifier":"b","index":2}]'
     assert failed == (
-        '[{"identifier":"c","index":1,"code":"EventTooLargeException",'
+        '[{"code":"EventTooLargeException","identifier":"c","index":1,'
         '"message":"Transformed event is larger than 240KB"}]'
     )
 
