@@ -175,7 +175,13 @@ class LambdaHost:
         """An environment for the caller alone; None when there is none to be had."""
         patience = self._clock.now() + self._budgets.settle
         while not self._idle:
-            settling = [task for task, env in self._serving.items() if env.has_answered]
+            settling = [
+                task
+                for task, environment in self._serving.items()
+                # A task that is done is taken off the list only at the loop's next turn; waiting
+                # for it would never give the loop that turn.
+                if environment.has_answered and not task.done()
+            ]
             is_full = len(self._environments) >= self.concurrency
             if settling and (is_full or self._clock.now() < patience):
                 await wait_first(self._clock, None if is_full else patience, *settling)
