@@ -184,7 +184,14 @@ def decode_record(line: str) -> InvocationRecord | None:
                 for span in raw["spans"]
             ),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise ValueError(f"not an invocation record: {error!r}") from error
 
 

@@ -119,3 +119,12 @@ def test_a_line_with_a_number_that_json_does_not_have_is_no_record(number):
     assert decode_record(line) is not None
     with pytest.raises(ValueError, match="not an invocation record"):
         decode_record(line.replace("2.5", number))
+
+
+@pytest.mark.parametrize("value", ["9" * 400, "[" * 100_000 + "]" * 100_000])
+def test_a_line_that_is_too_much_for_a_parser_is_no_record(value):
+    line = encode_record(
+        InvocationRecord("r", "w", False, Strategy.WORKER, started=1.0, finished=2.5, spans=())
+    )
+    with pytest.raises(ValueError, match="not an invocation record"):
+        decode_record(line.replace("2.5", value))
