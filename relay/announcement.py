@@ -14,6 +14,9 @@ def describe_ready(relay: Relay, *, ca: Path | None) -> dict[str, Any]:
     """The ready line: where the first API is, and what opens it."""
     config = relay.config
     api = config.apis[0]
+    live = relay.registry.get(api.api_id)
+    if live is not None:  # the control plane may have changed it in an earlier life
+        api = live.config
     names = {"127.0.0.1": "localhost", "0.0.0.0": "localhost", "::": "localhost"}
     host = names.get(config.listen.host, config.listen.host)
     host = f"[{host}]" if ":" in host else host
@@ -62,8 +65,8 @@ def render_text(ready: dict[str, Any], *, verify: str) -> str:
     lines.append(f"  {'namespaces':<16}{', '.join(ready['namespaces'])}")
     lines.append(f"  {'as on AWS':<16}{ready['hosts']['HTTP']}")
     if "iam" in ready:
-        lines.append(f"  {'iam':<16}{ready['iam']['access_key_id']}")
-        if verify != "strict":
-            lines.append(f"  Signatures are NOT proved: verify = {verify}.")
+        lines.append(f"  {'iam':<16}{ready['iam']['access_key_id']} (--json tells its secret)")
+    if verify != "strict":
+        lines.append(f"  Signatures are NOT proved: verify = {verify}.")
     lines.append("Ctrl-C ends it.")
     return "\n".join(lines)

@@ -335,3 +335,12 @@ async def test_a_second_relay_with_the_same_state_says_why_it_cannot_start(tmp_p
         _, said = await second.communicate()
         assert second.returncode == 3
         assert b"is another relay running with it?" in said
+
+
+async def test_the_ready_line_shows_what_an_earlier_life_was_told(tmp_path):
+    async with Process(tmp_path) as first:
+        api_id = first.ready["api_id"]
+        await first.boto.create_channel_namespace(apiId=api_id, name="more")
+    async with Process(tmp_path) as second:
+        assert second.ready["api_id"] == api_id
+        assert second.ready["namespaces"] == ["default", "more"]
