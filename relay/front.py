@@ -14,6 +14,8 @@ from aiohttp.web_protocol import RequestHandler
 
 from relay.journal import Journal
 
+LINGER = 1.0  # seconds that the rest of a body is read and dropped, so that its answer is seen
+
 
 class Visit:
     """One accepted connection.
@@ -68,6 +70,7 @@ class Front(web.Server):
             access_log=None,
             auto_decompress=False,  # clients say "content-encoding: amz-1.0" and mean nothing by it
             keepalive_timeout=idle,
+            lingering_time=LINGER,
         )
         self._journal = journal
         self._now = now

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from event_protocol.handshake import offer
 from event_protocol.limits import Limits
 from natless.certificates import Authority, aws_names
 from relay.auth.api_key import ApiKey
-from relay.clock import HandMovedClock
+from relay.clock import HandMovedClock, Timer
 from relay.config import ApiConfig, Budgets, Listen, NamespaceConfig, RelayConfig
 from relay.journal import MemoryJournal
 from relay.service import Relay
@@ -30,10 +30,50 @@ HTTP_HOST = f"{LABEL}.appsync-api.us-east-1.amazonaws.com"
 API_KEY = "da2-00000000000000000000000000"
 KEY = {"x-api-key": API_KEY}
 ANSWER_BUDGET = 10.0  # seconds
+UNLIMITED = {"max_size": None, "max_queue": None}  # no test wants the client to stop reading
 DENIED = {
     "errorType": "UnauthorizedException",
     "message": "You are not authorized to make this call.",
 }
+
+
+class WatchedJournal(MemoryJournal):
+    """Keeps facts and tells when one has come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._news = asyncio.Event()
+
+    def record(self, kind: str, **data: Any) -> None:
+        super().record(kind, **data)
+        self._news.set()
+
+    async def fact(self, kind: str) -> Mapping[str, Any]:
+        """The first fact of this kind, as soon as it is there."""
+        async with asyncio.timeout(ANSWER_BUDGET):
+            while not self.of(kind):
+                self._news.clear()
+                await self._news.wait()
+        return self.of(kind)[0]
+
+
+class WatchedClock(HandMovedClock):
+    """A clock that is moved by hand and tells who begins to wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._news = asyncio.Event()
+
+    def call_at(self, when: float, action: Callable[[], None]) -> Timer:
+        self._news.set()
+        return super().call_at(when, action)
+
+    async def is_waited_for(self, count: int) -> None:
+        """Returns when so many actions wait for it."""
+        async with asyncio.timeout(ANSWER_BUDGET):
+            while self.waiting < count:
+                self._news.clear()
+                await self._news.wait()
 
 
 def api_config(**changes: Any) -> ApiConfig:
@@ -71,7 +111,7 @@ class Stage:
     """A running relay and the ways to it."""
 
     relay: Relay
-    journal: MemoryJournal
+    journal: WatchedJournal
     tls: ssl.SSLContext
 
     @asynccontextmanager
@@ -90,7 +130,7 @@ class Stage:
             url = f"wss://localhost:{self.relay.port}/event/realtime"
             options["ssl"] = self.tls
         async with websockets.connect(
-            url, **{"subprotocols": offered, "compression": None, "max_size": None, **options}
+            url, **{"subprotocols": offered, "compression": None, **UNLIMITED, **options}
         ) as connection:
             yield Socket(connection)
 
@@ -151,7 +191,7 @@ async def start(
     directory: Path, *, clock: HandMovedClock | None = None, **changes: Any
 ) -> AsyncIterator[Stage]:
     """Runs a relay; see :func:`relay_config` for what can be changed."""
-    journal = MemoryJournal()
+    journal = WatchedJournal()
     config = relay_config(directory, **changes)
     tls = ssl.create_default_context(cafile=directory / "ca" / "ca.pem")
     async with Relay(config, journal=journal, clock=clock, rng=Random(1)) as relay:
