@@ -29,7 +29,6 @@ class Operation:
         path: its segments; one in braces is a parameter, one with a plus takes all that follow.
         query: parameters from the query string.
         carry: carries it out.
-        changes: whether it may change anything.
     """
 
     name: str
@@ -37,11 +36,6 @@ class Operation:
     path: tuple[str, ...]
     query: tuple[str, ...]
     carry: Carry
-
-    @property
-    def changes(self) -> bool:
-        """Whether it may change anything."""
-        return self.method != "GET"
 
 
 def _operation(

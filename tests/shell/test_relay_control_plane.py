@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 import time
+from dataclasses import replace
 
 import aiohttp
 import boto3
@@ -17,7 +18,14 @@ from botocore.exceptions import ClientError
 from natless.certificates import Authority
 from relay.auth.api_key import ApiKey
 from relay.auth.iam_policy import Policies
-from relay.config import ApiConfig, IamCredential, Listen, NamespaceConfig, RelayConfig
+from relay.config import (
+    ApiConfig,
+    Budgets,
+    IamCredential,
+    Listen,
+    NamespaceConfig,
+    RelayConfig,
+)
 from relay.service import Relay
 
 KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -344,3 +352,18 @@ async def test_the_ready_line_shows_what_an_earlier_life_was_told(tmp_path):
     async with Process(tmp_path) as second:
         assert second.ready["api_id"] == api_id
         assert second.ready["namespaces"] == ["default", "more"]
+
+
+async def test_a_body_that_is_too_large_or_late_is_answered(relay):
+    url = f"http://127.0.0.1:{relay.plain_port}/v2/apis"
+    async with aiohttp.ClientSession() as session:
+        async with session.post(url, data=b" " * 1_300_000) as answer:
+            assert answer.status == 413
+            assert answer.headers["x-amzn-ErrorType"] == "RequestEntityTooLargeException"
+    impatient = replace(RELAY_CONFIG, budgets=Budgets(request=0.05))
+    async with Relay(impatient) as other:
+        reader, writer = await asyncio.open_connection("127.0.0.1", other.plain_port)
+        writer.write(b"POST /v2/apis HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+        assert b" 408 " in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
