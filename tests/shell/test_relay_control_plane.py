@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import signal
 import sys
@@ -356,10 +357,10 @@ async def test_the_ready_line_shows_what_an_earlier_life_was_told(tmp_path):
 
 async def test_a_body_that_is_too_large_or_late_is_answered(relay):
     url = f"http://127.0.0.1:{relay.plain_port}/v2/apis"
-    async with aiohttp.ClientSession() as session:
-        async with session.post(url, data=b" " * 1_300_000) as answer:
-            assert answer.status == 413
-            assert answer.headers["x-amzn-ErrorType"] == "RequestEntityTooLargeException"
+    large = io.BytesIO(b" " * 1_300_000)
+    async with aiohttp.ClientSession() as session, session.post(url, data=large) as answer:
+        assert answer.status == 413
+        assert answer.headers["x-amzn-ErrorType"] == "RequestEntityTooLargeException"
     impatient = replace(RELAY_CONFIG, budgets=Budgets(request=0.05))
     async with Relay(impatient) as other:
         reader, writer = await asyncio.open_connection("127.0.0.1", other.plain_port)
