@@ -25,6 +25,7 @@ from tests.conformance.proofs import npm_version, prove
 from tests.golden.relay import ACCESS_KEY_ID, API_KEY, REGION, SECRET
 
 WORKER = "0123456789abcdef0123456789abcdef"
+END_BUDGET = 10.0  # seconds after SIGKILL
 RECONNECT_BUDGET = 20.0  # seconds; the bridge tries every five
 
 
@@ -73,8 +74,9 @@ async def running_bridge(
             error.add_note(b"".join(await saying).decode(errors="replace"))
             raise
         bridge.kill()
-        await bridge.wait()
-        await saying
+        async with asyncio.timeout(END_BUDGET):
+            await bridge.wait()
+            await saying
 
 
 async def both_subscribed(field: Field, worker: EchoWorker) -> None:

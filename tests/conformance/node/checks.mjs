@@ -40,7 +40,11 @@ export class Inbox {
 
   next(seconds = 10) {
     if (this.#values.length) return Promise.resolve(this.#values.shift());
-    return within(seconds, new Promise((resolve) => this.#waiting.push(resolve)), 'an event');
+    let waiter;
+    const value = new Promise((resolve) => this.#waiting.push((waiter = resolve)));
+    return within(seconds, value, 'an event').finally(() => {
+      this.#waiting = this.#waiting.filter((each) => each !== waiter); // one that gave up
+    });
   }
 
   async take(count) {
