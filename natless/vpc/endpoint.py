@@ -20,8 +20,6 @@ import uuid
 from dataclasses import dataclass
 from http import HTTPStatus
 
-import msgspec
-
 from natless.vpc import wire
 from natless.vpc.model import Endpoint
 
@@ -122,7 +120,7 @@ class EndpointDoor:
         if received is None:
             self.has_ended.set()
             return
-        self._endpoint = msgspec.convert(received[0]["endpoint"], Endpoint)
+        self._endpoint = Endpoint(**received[0]["endpoint"])
         wire.send(self._control, {"is_ready": True})
 
     def _tell(self, request: Request, *, peer: str) -> None:

@@ -126,7 +126,14 @@ class NetnsVpc:
         with ours:
             vpc = cls(api=Api(label=label, region=region), ca=ca, journal=journal, control=ours)
             async with vpc._supervised(theirs, certificate=certificate, directory=directory):
-                journal.record("vpc.opened", source="vpc", seconds=time.monotonic() - started)
+                ready = vpc._ready.result()
+                journal.record(
+                    "vpc.opened",
+                    source="vpc",
+                    seconds=time.monotonic() - started,
+                    has_user_namespace=ready["has_user_namespace"],
+                    has_own_proc=ready["has_own_proc"],
+                )
                 yield vpc
             journal.record("vpc.closed", source="vpc")
 

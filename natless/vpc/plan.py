@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-import msgspec
-
-from natless.vpc.model import ADDRESSES, Addresses, Api, Endpoint, Topology
-from natless.vpc.rules import RuleSet, render_rules
-from natless.vpc.zone import Zone, render_zone
+from natless.vpc.model import ADDRESSES, Action, Addresses, Api, Endpoint, Topology
+from natless.vpc.rules import PacketRule, RuleSet, render_rules
+from natless.vpc.zone import Zone, decode_zone, render_zone
 
 LINUX_SYN_RETRIES = 6
 """Linux's own ``net.ipv4.tcp_syn_retries``: about 134 s until the kernel gives up."""
@@ -51,13 +51,33 @@ def render_plan(topology: Topology, *, api: Api, addresses: Addresses = ADDRESSE
 
 def encode_plan(plan: Plan) -> str:
     """The plan as one line of JSON."""
-    return msgspec.json.encode(plan).decode()
+    return json.dumps(asdict(plan), separators=(",", ":"))
 
 
 def decode_plan(text: str) -> Plan:
     """JSON back to the plan.
 
+    By hand: whoever reads a plan starts anew for every lab, and a library for it would take longer
+    to import than the lab takes to build.
+
     Raises:
-        msgspec.ValidationError: it is not a plan.
+        ValueError: it is not JSON, or names an action or a mode that does not exist.
+        KeyError: a field is missing.
+        TypeError: there is a field too many.
     """
-    return msgspec.json.decode(text, type=Plan)
+    raw = json.loads(text)
+    return Plan(
+        name=raw["name"],
+        rules=RuleSet(
+            forward=tuple(_decode_rule(each) for each in raw["rules"]["forward"]),
+            postrouting=tuple(_decode_rule(each) for each in raw["rules"]["postrouting"]),
+        ),
+        zone=decode_zone(raw["zone"]),
+        endpoint=Endpoint(**raw["endpoint"]),
+        default_route=raw["default_route"],
+        syn_retries=raw["syn_retries"],
+    )
+
+
+def _decode_rule(raw: dict[str, Any]) -> PacketRule:
+    return PacketRule(**{**raw, "action": Action(raw["action"])})

@@ -15,10 +15,9 @@ import socket
 import time
 from typing import Any
 
-import msgspec
-
 from natless.vpc import wire
-from natless.vpc.zone import Zone, decide_reply
+from natless.vpc.replies import decide_reply
+from natless.vpc.zone import Zone, decode_zone
 
 TCP_IDLE_BUDGET = 10.0
 """Seconds that a client may keep a connection open without asking anything."""
@@ -65,7 +64,7 @@ class Resolver(asyncio.DatagramProtocol):
         if received is None:
             self.has_ended.set()
             return
-        self._zone = msgspec.convert(received[0]["zone"], Zone)
+        self._zone = decode_zone(received[0]["zone"])
         wire.send(self._control, {"is_ready": True})
 
     def _answer(self, query: bytes, *, peer: str, transport: str) -> bytes | None:

@@ -150,7 +150,7 @@ class Supervisor:
         try:
             reply, offered = REQUESTS[request["do"]](lab, request, taken)
             given = tuple(offered)
-        except (LaunchFailed, OSError, KeyError, ValueError) as error:
+        except (LaunchFailed, OSError, LookupError, TypeError, ValueError) as error:
             reply = {"error": str(error), "errno": getattr(error, "errno", None)}
         wire.send(self._control, {"id": request["id"], **reply}, descriptors=given)
         for descriptor in (*taken, *given):
@@ -246,6 +246,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", default="")
     options = parser.parse_args()
     control = socket.socket(fileno=options.control)
+    control.set_inheritable(False)  # whoever holds it could rule the lab
     try:
         code = keep(control, options)
     except SetupFailed as error:

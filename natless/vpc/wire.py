@@ -6,6 +6,7 @@ crosses network namespaces, and ends for one side when the last process of the o
 
 from __future__ import annotations
 
+import array
 import json
 import socket
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ PACKET_BYTES = 192 * 1024
 
 DESCRIPTOR_COUNT = 8
 """The most descriptors that travel with one packet."""
+
+_DESCRIPTOR_BYTES = array.array("i").itemsize
 
 Packet = dict[str, Any]
 
@@ -57,7 +60,9 @@ def send(
     if len(data) > PACKET_BYTES:
         raise PacketTooLong(len(data))
     flags = socket.MSG_NOSIGNAL | (0 if wait else socket.MSG_DONTWAIT)
-    socket.send_fds(end, [data], list(descriptors), flags)
+    # Not socket.send_fds and recv_fds: Python 3.11 takes their flags and does not pass them on.
+    beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+    end.sendmsg([data], beside if descriptors else [], flags)
 
 
 def receive(end: socket.socket) -> tuple[Packet, list[int]] | None:
@@ -66,13 +71,16 @@ def receive(end: socket.socket) -> tuple[Packet, list[int]] | None:
     Raises:
         BlockingIOError: the socket does not block and there is none.
     """
+    room = socket.CMSG_SPACE(DESCRIPTOR_COUNT * _DESCRIPTOR_BYTES)
     try:
-        data, descriptors, _, _ = socket.recv_fds(
-            end, PACKET_BYTES, DESCRIPTOR_COUNT, socket.MSG_CMSG_CLOEXEC
-        )
+        data, beside, _, _ = end.recvmsg(PACKET_BYTES, room, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:  # it ended with packets of ours unread
         return None
     if not data:
         return None
     packet: Packet = json.loads(data)
+    descriptors = array.array("i")
+    for level, kind, content in beside:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(content[: len(content) - len(content) % _DESCRIPTOR_BYTES])
     return packet, list(descriptors)

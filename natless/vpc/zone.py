@@ -1,4 +1,4 @@
-"""What names mean in a topology, and how a resolver would say it. Pure.
+"""What names mean in a topology, as a resolver knows it. Pure.
 
 The VPC resolver answers for the names of AppSync in one region, of which the relay serves all APIs
 there are, and knows nothing else: the lab has no other hosts. With an interface endpoint that has
@@ -8,14 +8,11 @@ guide, using-private-apis).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from dnslib import AAAA, QTYPE, RCODE, RR, A, DNSError, DNSRecord
+from typing import Any
 
 from natless.vpc.model import ADDRESSES, Addresses, Api, DnsMode, Topology
-
-TTL = 60
-"""Seconds that an answer may be kept: short, as a name means something else after a switch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +44,6 @@ class Zone:
         return next((record for record in self.records if record.covers(plain)), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A resolver's decision about one query.
-
-    Attributes:
-        packet: the answer, None for silence.
-        name: what was asked for, empty when the query could not be read.
-        kind: the type asked for, such as ``A``.
-        rcode: such as ``NOERROR``; empty for silence.
-        addresses: what was answered.
-    """
-
-    packet: bytes | None
-    name: str = ""
-    kind: str = ""
-    rcode: str = ""
-    addresses: tuple[str, ...] = ()
-
-
 def render_zone(topology: Topology, *, api: Api, addresses: Addresses = ADDRESSES) -> Zone:
     """What the resolver knows in a topology."""
     view = topology.dns
@@ -81,35 +59,17 @@ def render_zone(topology: Topology, *, api: Api, addresses: Addresses = ADDRESSE
     return Zone(view.mode, tuple(records))
 
 
-_RCODES = {
-    DnsMode.NXDOMAIN: "NXDOMAIN",
-    DnsMode.SERVFAIL: "SERVFAIL",
-    DnsMode.REFUSED: "REFUSED",
-}
+def decode_zone(raw: Mapping[str, Any]) -> Zone:
+    """The zone behind its JSON, which is that of its fields.
 
-
-def decide_reply(packet: bytes, *, zone: Zone) -> Reply:
-    """What a resolver with this zone does with a query.
-
-    Garbage, and anything that is not a query with exactly one question, meets silence.
+    Raises:
+        KeyError: a field is missing.
+        ValueError: there is no such mode.
     """
-    try:
-        query = DNSRecord.parse(packet)
-    except DNSError:
-        return Reply(None)
-    if query.header.qr or len(query.questions) != 1:
-        return Reply(None)
-    name, kind = str(query.q.qname), str(QTYPE.get(query.q.qtype))
-    if zone.mode is DnsMode.SILENT:
-        return Reply(None, name, kind)
-    answer = query.reply(ra=1, aa=0)
-    record = zone.find(name) if zone.mode is DnsMode.ANSWER else None
-    if record is None:
-        rcode = _RCODES.get(zone.mode, "NXDOMAIN")
-        answer.header.rcode = getattr(RCODE, rcode)
-        return Reply(bytes(answer.pack()), name, kind, rcode)
-    found = {"A": record.ipv4, "AAAA": record.ipv6}.get(kind, ())
-    make = AAAA if kind == "AAAA" else A
-    for address in found:
-        answer.add_answer(RR(query.q.qname, query.q.qtype, ttl=TTL, rdata=make(address)))
-    return Reply(bytes(answer.pack()), name, kind, "NOERROR", found)
+    return Zone(
+        DnsMode(raw["mode"]),
+        tuple(
+            Record(each["pattern"], tuple(each["ipv4"]), tuple(each["ipv6"]))
+            for each in raw["records"]
+        ),
+    )

@@ -62,6 +62,26 @@ async def test_how_a_program_ended_is_told(bench, code, status):
     assert (await bench.python(code))[0] == status
 
 
+async def test_a_program_inherits_nothing_but_its_output(bench):
+    code = """
+import json, os
+print(json.dumps({n: os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")
+                  if os.path.lexists(f"/proc/self/fd/{n}")}))
+"""
+    found = await bench.ask(code)
+    assert found.pop("0") == "/dev/null"
+    assert set(found) == {"1", "2"}
+    assert all(each.startswith("pipe:") for each in found.values())
+
+
+async def test_many_programs_leave_no_descriptor_open_here(bench):
+    assert await bench.python("") == (0, "", "")
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208  a list of names is what is compared
+    for _ in range(5):
+        await asyncio.gather(*(bench.python("") for _ in range(5)))
+    assert len(os.listdir("/proc/self/fd")) <= len(before)  # noqa: PTH208
+
+
 async def test_several_programs_run_at_once(bench):
     code = """
 import socket

@@ -1,4 +1,5 @@
-import msgspec
+import json
+
 import pytest
 
 from natless.vpc.model import Action, Api, Direction, DnsMode, DnsView, Endpoint, Rule, Topology
@@ -39,6 +40,15 @@ def test_the_plan_of_nothing_lets_nothing_through():
     assert (plan.rules.forward, plan.rules.postrouting, plan.zone.records) == ((), (), ())
 
 
-def test_something_else_is_not_a_plan():
-    with pytest.raises(msgspec.ValidationError):
-        decode_plan('{"rules": 1}')
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"rules": {"forward": []}}, KeyError),
+        ({"zone": {"mode": "loud", "records": []}}, ValueError),
+        ({"endpoint": {"colour": "red"}}, TypeError),
+    ],
+)
+def test_something_else_is_not_a_plan(change, error):
+    raw = json.loads(encode_plan(Plan())) | change
+    with pytest.raises(error):
+        decode_plan(json.dumps(raw))
