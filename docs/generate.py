@@ -34,6 +34,7 @@ def pages() -> dict[str, str]:
         "verdicts.md": verdicts_page(),
         "exit-codes.md": exit_codes_page(),
         "cli.md": cli_page(),
+        "relay.md": relay_page(),
     }
 
 
@@ -187,6 +188,76 @@ def exit_codes_page() -> str:
 
 Each error is one line on standard error, followed by one line with the next step.
 """
+
+
+def relay_page() -> str:
+    from event_protocol.limits import DEFAULT_LIMITS, Limits
+    from relay import config, config_file
+
+    form = inspect.cleandoc(config_file.__doc__ or "").split("::\n\n", 1)[1]
+
+    def table(cls: type, defaults: object | None) -> str:
+        documented = _attributes(cls)
+        rows = []
+        for each in fields(cls):  # type: ignore[arg-type]
+            default = "" if defaults is None else f" `{getattr(defaults, each.name)!r}` |"
+            rows.append(f"| `{each.name}` |{default} {documented.get(each.name, '')} |")
+        head = "| Key | Meaning |\n|---|---|\n"
+        if defaults is not None:
+            head = "| Key | Default | Meaning |\n|---|---|---|\n"
+        return head + "\n".join(rows)
+
+    return f"""# relay.toml
+
+`natless relay --config relay.toml` takes everything from a file; flags win over it. A name that
+does not exist is an error that names the nearest one. SIGHUP reads the file again. Durations are
+seconds.
+
+```toml
+{inspect.cleandoc(form)}
+```
+
+## `[[api]]`
+
+{table(config.ApiConfig, None)}
+
+## `[listen]`
+
+{table(config.Listen, None)}
+
+## `[limits]`
+
+AWS's own figures unless they are ours.
+
+{table(Limits, DEFAULT_LIMITS)}
+
+## `[budgets]`
+
+{table(config.Budgets, config.Budgets())}
+
+## What it answers beside AWS's doors
+
+| Door | Says |
+|---|---|
+| `GET /_natless/health` | that it lives, for health checks |
+| `GET /_natless/connections` | who is connected, with subscriptions and counters |
+| `POST /_natless/tokens` | a token of a configured pool or issuer, for tests; loopback only |
+"""
+
+
+def _attributes(cls: type) -> dict[str, str]:
+    """The Attributes section of a docstring, by name."""
+    section = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[2]
+    found: dict[str, str] = {}
+    name = ""
+    for line in section.splitlines():
+        start = re.match(r"    (\w+): (.*)", line)
+        if start:
+            name = start[1]
+            found[name] = start[2]
+        elif name and line.startswith("        "):
+            found[name] += f" {line.strip()}"
+    return {key: text.replace("``", "`").replace("|", "/") for key, text in found.items()}
 
 
 def cli_page() -> str:
