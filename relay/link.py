@@ -53,7 +53,7 @@ class Shared:
     limits: Limits
     budgets: Budgets
     new_identifier: NewIdentifier
-    start: Callable[[Coroutine[Any, Any, None]], None]
+    start: Callable[[Coroutine[Any, Any, object]], None]
     connections: dict[Link, None]
 
 
@@ -69,6 +69,7 @@ class Link:
 
     __slots__ = (
         "_code",
+        "_end",
         "_headers",
         "_is_over",
         "_shared",
@@ -90,13 +91,14 @@ class Link:
         self._shared = shared
         self._headers = request.headers
         self._code: int | None = None
+        self._end: asyncio.Future[None] | None = None
         self._is_over = False
         self._transport = transport
         self._socket = web.WebSocketResponse(
             protocols=(self.protocol,),
             autoclose=False,  # what is queued goes first
             compress=False,  # our frames go past the writer that would deflate them
-            timeout=shared.budgets.close,
+            timeout=shared.budgets.close,  # for the answer to aiohttp's own close frames
             max_msg_size=shared.limits.frame_bytes,
         )
         self.api = api
@@ -123,12 +125,7 @@ class Link:
                 await self._receive()
         finally:
             self._leave()
-            shared.front.close(
-                self.visit,
-                code=self._code or self._socket.close_code or WSCloseCode.ABNORMAL_CLOSURE,
-                delivered=self.outlet.delivered,
-                lost=self.outlet.count_lost(),
-            )
+            self._finish()
         return self._socket
 
     def keep_alive(self) -> None:
@@ -139,12 +136,25 @@ class Link:
         """Ends the connection because of its age: a normal close, as Android's authors observed."""
         self._shared.start(self.close(WSCloseCode.OK, reason="age"))
 
-    async def close(self, code: int, *, reason: str) -> None:
-        """Sends what is queued, then a close frame; waits for its answer within the budget."""
-        self.visit.reason = reason
-        self._code = code
-        self._leave()
-        await self._socket.close(code=code)
+    async def close(self, code: int, *, reason: str) -> bool:
+        """Sends what is queued, then a close frame, and lets the client answer it.
+
+        Nothing is read as an operation any more, but it is read: a socket that is closed with
+        unread bytes makes the kernel throw away what the client has not read yet.
+
+        Returns:
+            Whether the client answered within the budget; if not, the connection was cut.
+        """
+        self._end = asyncio.get_running_loop().create_future()
+        if not await self._say_goodbye(code, reason=reason):
+            return False
+        try:
+            async with asyncio.timeout(self._shared.budgets.close):
+                await self._end
+        except TimeoutError:
+            self._transport.abort()
+            return False
+        return True
 
     def abort(self, reason: str) -> None:
         """Ends the TCP connection without a word."""
@@ -219,7 +229,9 @@ class Link:
         await self._within(shared.budgets.refusal, self._hear(closing=False))
         shared.hub.send(self.outlet, self._encode_refusal(error_type, message, code))
         await self._within(shared.budgets.refusal, self._hear(closing=True))
-        await self.close(WSCloseCode.OK, reason="denied")
+        if await self._say_goodbye(WSCloseCode.OK, reason="denied"):
+            await self._within(shared.budgets.close, self._hear(closing=True))
+        self._transport.close()
 
     async def _hear(self, *, closing: bool) -> None:
         """Returns when the client says anything, or only when it closes; drops what it says."""
@@ -260,13 +272,18 @@ class Link:
         receive, take = self._socket.receive, self._take
         while True:
             message = await receive()
+            if self._is_over and message.type in _DATA:
+                continue
             if message.type is WSMsgType.TEXT:
                 await take(message.data)
             elif message.type is WSMsgType.BINARY:
                 self._shared.hub.send(self.outlet, self._encode_not_text())
             else:
                 self._leave()
-                await self._socket.close()
+                if self._code is None:
+                    await self._socket.close()
+                else:  # this was the answer to our own close frame
+                    self._transport.close()
                 return
 
     def _leave(self) -> None:
@@ -279,6 +296,34 @@ class Link:
         self._unsubscribe_all()
         shared.wheel.close(self)
         del shared.connections[self]
+
+    async def _say_goodbye(self, code: int, *, reason: str) -> bool:
+        """Sends what is queued and a close frame; False when nobody is there any more."""
+        self._leave()
+        if self._code is not None:
+            return False
+        self.visit.reason = reason
+        self._code = code
+        try:
+            await self._socket.send_frame(code.to_bytes(2, "big"), WSMsgType.CLOSE)
+        except ConnectionError:
+            return False
+        return True
+
+    def _finish(self) -> None:
+        """Writes the connection's line, tells who waits for its end, and forgets it."""
+        outlet, shared = self.outlet, self._shared
+        shared.front.close(
+            self.visit,
+            code=self._code or self._socket.close_code or WSCloseCode.ABNORMAL_CLOSURE,
+            delivered=outlet.delivered,
+            lost=outlet.count_lost(),
+        )
+        if self._end is not None and not self._end.done():
+            self._end.set_result(None)
+        if outlet.unsent():  # a client that never reads must not keep it for ever
+            loop = asyncio.get_running_loop()
+            loop.call_later(shared.budgets.close, self._transport.abort)
 
     def _cut(self) -> None:
         self.abort("slow")

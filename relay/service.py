@@ -233,16 +233,15 @@ class Relay:
             asyncio.create_task(one.close(WSCloseCode.GOING_AWAY, reason="drain"))
             for one in connections
         ]
+        aborted = 0
         if goodbyes:
             _, late = await asyncio.wait(goodbyes, timeout=self.config.budgets.drain)
             for connection, goodbye in zip(connections, goodbyes, strict=True):
                 if goodbye in late:
                     connection.abort("drain")
                     goodbye.cancel()
-            await asyncio.gather(*goodbyes, return_exceptions=True)
-            aborted = len(late)
-        else:
-            aborted = 0
+            answered = await asyncio.gather(*goodbyes, return_exceptions=True)
+            aborted = sum(1 for one in answered if one is not True)
         self._front.pre_shutdown()
         rest = max(0.1, deadline - asyncio.get_running_loop().time())
         await self._front.shutdown(rest)
