@@ -142,7 +142,6 @@ class HandlerProcess:
             if posted.done():
                 return posted.result()
             if runtime.has_exited:
-                await runtime.stop()  # reads what it said last
                 return Failure("Runtime.ExitError", describe_exit(runtime.exited.result()))
             if withdrawn.done():
                 return None

@@ -131,7 +131,12 @@ class HandlerSlot:
 
         Returns:
             None when ``deadline`` came or ``withdrawn`` was done first.
+
+        Raises:
+            RuntimeError: nothing was begun yet.
         """
+        if self._program is None:
+            raise RuntimeError("there is no program to start yet")
         waited_for: _Attempt | None = None
         while self._clock.now() < deadline and not withdrawn.done():
             attempt = self._attempt

@@ -363,6 +363,7 @@ async def test_an_interpreter_that_is_not_there_is_named(bench):
 async def test_the_same_introduction_again_changes_nothing_and_another_one_starts_anew(bench):
     async with bench.worker(echo):
         await bench.guest.introduce(AWS_SESSION_TOKEN="first")
+        await bench.facts.wait("worker.process.complete")
         await bench.guest.introduce(AWS_SESSION_TOKEN="first")
         await bench.guest.invoke("r-1", 1)
         await bench.guest.answer()
@@ -393,8 +394,7 @@ async def test_what_the_worker_itself_or_another_developer_sends_is_not_run(benc
     [
         "no packet",
         '{"type":2}',
-        '{"type":2,"source":"a/b","id":"x","index":0,"data":"","final":true}',
-        '{"type":2,"source":"' + "s" * 60 + '","id":"x","index":0,"data":"","final":true}',
+        '{"type":2,"source":"s","id":"x","index":0,"data":"?","final":true}',
     ],
 )
 async def test_events_that_make_no_sense_are_counted_and_dropped(bench, event):
@@ -404,6 +404,18 @@ async def test_events_that_make_no_sense_are_counted_and_dropped(bench, event):
         await bench.guest.introduce()
         await bench.guest.invoke("r-1", 1)
         assert (await bench.guest.answer()).body == b"1"
+
+
+@pytest.mark.parametrize("name", ["a/b", "s" * 60, "ü"])
+async def test_a_guest_that_could_not_be_answered_is_not_listened_to(bench, name):
+    async with bench.worker(echo):
+        await Guest(bench.channel, name).invoke("r-0")
+        refused = await bench.facts.wait("worker.event.refused")
+        assert "segment" in refused.data["reason"]
+        await bench.guest.introduce()
+        await bench.guest.invoke("r-1", 1)
+        assert (await bench.guest.answer()).body == b"1"
+    assert len(bench.facts.of("worker.invocation.received")) == 1
 
 
 @pytest.mark.parametrize(

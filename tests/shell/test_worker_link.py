@@ -116,7 +116,8 @@ async def test_an_answer_whose_connection_is_lost_is_sent_again_on_the_next(
     channel, facts, tmp_path
 ):
     launcher = ScriptedLauncher(echo)
-    async with worker_for(channel, facts, tmp_path, budgets=QUICK, launcher=launcher):
+    patient = replace(QUICK, publish=3600.0)
+    async with worker_for(channel, facts, tmp_path, budgets=patient, launcher=launcher):
         guest = Guest(channel)
         await guest.introduce()
         channel.is_mute = True

@@ -76,6 +76,7 @@ async def test_an_edit_is_measured_from_its_save_to_its_first_answer(bench):
         await bench.result()
         first = await bench.facts.wait("worker.reload.first_answer")
         await bench.result()
+        await bench.facts.wait("worker.invocation.complete", count=3)
     assert len(bench.facts.of("worker.reload.first_answer")) == 1
     assert first.data["files"] == ("handler.py",)
     assert first.data["request_id"] == "r-2"
@@ -202,6 +203,26 @@ async def test_a_later_edit_overtakes_one_that_is_still_being_loaded(bench):
         await bench.facts.wait("worker.process.started", count=started + 1)
         await bench.edit(VERSION.format(2))
         assert await bench.result() == 2
+        await gone(bench.facts.of("worker.process.started")[started].data["pid"])
+
+
+async def test_an_edit_is_measured_although_its_start_was_overtaken_by_new_credentials(bench):
+    gated = (
+        "import os, time\n"
+        "while not os.path.exists('gate'): time.sleep(0.005)\n"
+        "def handler(e, c):\n"
+        "    return os.environ['AWS_SESSION_TOKEN']\n"
+    )
+    async with bench.worker():
+        await bench.guest.introduce(AWS_SESSION_TOKEN="first")
+        await bench.facts.wait("worker.process.complete")
+        bench.save(gated)
+        await bench.facts.wait("worker.process.started", count=2)
+        await bench.guest.introduce(AWS_SESSION_TOKEN="second")
+        await bench.facts.wait("worker.process.started", count=3)
+        (bench.folder / "gate").touch()
+        assert await bench.result() == "second"
+        await bench.facts.wait("worker.reload.first_answer")
 
 
 async def test_every_environment_gets_the_new_code(bench):
@@ -226,6 +247,21 @@ async def test_no_process_of_older_code_is_left(bench):
         pids = [fact.data["pid"] for fact in bench.facts.of("worker.process.started")]
     assert len(pids) == 4
     assert not [pid for pid in pids if is_there(pid)]
+
+
+async def gone(pid: int) -> None:
+    """Returns when a process has ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 def is_there(pid: int) -> bool:
