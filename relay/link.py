@@ -281,7 +281,7 @@ class Link:
             else:
                 self._leave()
                 if self._code is None:
-                    await self._socket.close()
+                    await self._socket.close(drain=False)  # who says goodbye may not be reading
                 else:  # this was the answer to our own close frame
                     self._transport.close()
                 return

@@ -226,7 +226,6 @@ class Relay:
             return
         started = self.clock.now()
         self._stop_listening()
-        self.hub.flush()
         connections = tuple(self.connections)
         deadline = asyncio.get_running_loop().time() + self.config.budgets.drain
         goodbyes = [

@@ -48,13 +48,13 @@ class WatchedJournal(MemoryJournal):
         super().record(kind, **data)
         self._news.set()
 
-    async def fact(self, kind: str) -> Mapping[str, Any]:
-        """The first fact of this kind, as soon as it is there."""
+    async def fact(self, kind: str, **wanted: Any) -> Mapping[str, Any]:
+        """The first fact of this kind with these members, as soon as it is there."""
         async with asyncio.timeout(ANSWER_BUDGET):
-            while not self.of(kind):
+            while not (found := [one for one in self.of(kind) if one | wanted == one]):
                 self._news.clear()
                 await self._news.wait()
-        return self.of(kind)[0]
+        return found[0]
 
 
 class WatchedClock(HandMovedClock):

@@ -6,7 +6,9 @@ import socket
 
 import pytest
 
+from event_protocol.handshake import offer
 from event_protocol.limits import Limits
+from relay.config import Budgets
 from tests.shell.relay_stage import KEY, start
 
 
@@ -81,6 +83,23 @@ async def test_no_event_comes_before_the_subscription_is_acknowledged(stage):
         assert heard[3]["event"] == '"between"'
         seen = [json.loads(await early.hear())["event"] for _ in range(4)]
         assert seen == ['"zero"', '"before"', '"between"', '"after"']
+
+
+async def test_a_second_subscription_between_two_publishes_does_not_mix_them_up(stage):
+    async with stage.socket() as one:
+        await one.subscribe("/default/x", "s1")
+        await one.publish("/default/x", "0", name="p0")
+        await one.hear()
+        publish = {"type": "publish", "channel": "/default/x", "authorization": KEY}
+        await asyncio.gather(
+            one.say(**publish, id="p1", events=["1"]),
+            one.say(type="subscribe", id="s2", channel="/default/y", authorization=KEY),
+            one.say(**publish, id="p2", events=["2"]),
+            one.say(type="unsubscribe", id="s2"),
+            one.say(**publish, id="p3", events=["3"]),
+        )
+        heard = [json.loads(await one.hear()) for _ in range(8)]
+        assert [frame["event"] for frame in heard if frame["type"] == "data"] == ["1", "2", "3"]
 
 
 async def test_a_wildcard_hears_all_channels_below_it_in_the_order_of_publishing(stage):
@@ -160,6 +179,51 @@ async def test_who_does_not_read_is_cut_and_nobody_else_notices(tmp_path):
             slow.connection.transport.resume_reading()
             assert await slow.ended() == (None, "")
             assert "publish_success" in await quick.publish("/default/x", "1")
+
+
+async def upgrade(stage, **options):
+    """A WebSocket by hand, which reads nothing unless told."""
+    reader, writer = await asyncio.open_connection(
+        "localhost", stage.relay.plain_port, limit=1024, **options
+    )
+    protocols = ", ".join(offer(KEY))
+    writer.write(
+        b"GET /event/realtime HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        b"Sec-WebSocket-Protocol: " + protocols.encode() + b"\r\n\r\n"
+    )
+    assert b"101" in await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+def masked(opcode, payload):
+    length = (
+        bytes((0x80 | len(payload),)) if len(payload) < 126 else b"\xfe" + len(payload).to_bytes(2)
+    )
+    return bytes((0x80 | opcode,)) + length + bytes(4) + payload
+
+
+async def test_who_says_goodbye_and_does_not_read_is_not_kept_for_ever(tmp_path, monkeypatch):
+    async with start(tmp_path, budgets=Budgets(close=0.1)) as stage:
+        reader, writer = await upgrade(stage)
+        frame = {"type": "subscribe", "id": "s", "channel": "default/x", "authorization": KEY}
+        writer.write(masked(1, json.dumps(frame, separators=(",", ":")).encode()))
+        await reader.readuntil(b"subscribe_success")
+        writer.transport.pause_reading()
+        (connection,) = stage.relay.connections
+        for _ in range(60):
+            await stage.post("/default/x", json.dumps("x" * 200_000))
+        assert 0 < connection.outlet.unsent() < 16_000_000
+        lost = asyncio.Event()
+        monkeypatch.setattr(stage.relay._front, "connection_lost", lambda *_: lost.set())
+        writer.write(masked(8, (1000).to_bytes(2, "big")))
+        closed = await stage.journal.fact("relay.connection.closed", transport="realtime")
+        assert (closed["code"], closed["reason"]) == (1000, "")
+        assert closed["lost"] > 0
+        async with asyncio.timeout(10):
+            await lost.wait()
+        writer.close()
 
 
 async def test_a_publisher_that_does_not_read_its_answers_is_cut(tmp_path):
