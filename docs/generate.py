@@ -57,6 +57,8 @@ def settings_page() -> str:
                 continue
             default = info.get_default(call_default_factory=True)
             shown = str(default) if isinstance(default, Path) else json.dumps(default)
+            if name == "folder":
+                shown = "examples/hello"  # wherever natless was put
             variable = "NATLESS_" + f"{section}{name}".replace(".", "__").upper()
             yield f"| `{section}{name}` | `{shown}` | {info.description} | `{variable}` |"
 

@@ -26,6 +26,13 @@ from natless.errors import UsageError
 SETTINGS_FILE = "natless.toml"
 
 
+def example_folder() -> Path:
+    """The example that comes with natless: in a checkout beside the rooms, else in the package."""
+    here = Path(__file__).parent
+    installed = here / "examples" / "hello"
+    return installed if installed.is_dir() else here.parent / "examples" / "hello"
+
+
 class FunctionSettings(BaseModel):
     """The function under test."""
 
@@ -33,7 +40,8 @@ class FunctionSettings(BaseModel):
 
     name: str = Field("hello", pattern=r"^[A-Za-z0-9-_]{1,64}$", description="The function's name.")
     folder: Path = Field(
-        Path("examples/hello"), description="The folder with the handler's code, from this file."
+        default_factory=example_folder,
+        description="The folder with the handler's code; by default the example that comes along.",
     )
     handler: str = Field(
         "handler.handler",
@@ -131,13 +139,21 @@ def load_settings(
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as stream:
-            return tomllib.load(stream)
+            return _from_its_place(tomllib.load(stream), path.parent)
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file", hint="check the path after --config") from error
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", hint="make it readable") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not TOML: {error}", hint="correct that line") from error
+
+
+def _from_its_place(said: dict[str, Any], place: Path) -> dict[str, Any]:
+    """Folders in a file are meant from where the file lies."""
+    function = said.get("function")
+    if isinstance(function, dict) and isinstance(folder := function.get("folder"), str):
+        function["folder"] = str(place / folder)
+    return said
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:

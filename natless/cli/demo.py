@@ -11,7 +11,9 @@ import typer
 def demo(
     folder: Annotated[
         Path | None,
-        typer.Argument(help="Folder with the handler's code.  [default: examples/hello]"),
+        typer.Argument(
+            help="Folder with the handler's code.  [default: the example that comes along]"
+        ),
     ] = None,
     handler: Annotated[
         str | None, typer.Option(help="module.function, as in Lambda's settings.")

@@ -1,0 +1,55 @@
+"""Who wins among command line, environment and file, and what a mistake is answered with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from natless.errors import UsageError
+from natless.settings import example_folder, load_settings
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_without_anything_the_example_runs(here):
+    settings = load_settings()
+    assert settings.function.folder == example_folder()
+    assert (example_folder() / "handler.py").exists()
+
+
+def test_the_line_wins_over_the_environment_and_that_over_the_file(here, monkeypatch):
+    (here / "natless.toml").write_text("[demo]\ninvocations = 1\nseed = 1\nenvironments = 1\n")
+    monkeypatch.setenv("NATLESS_DEMO__INVOCATIONS", "2")
+    monkeypatch.setenv("NATLESS_DEMO__SEED", "2")
+    demo = load_settings({"demo": {"invocations": 3, "seed": None}}).demo
+    assert (demo.invocations, demo.seed, demo.environments) == (3, 2, 1)
+
+
+def test_a_folder_in_a_file_is_meant_from_where_the_file_lies(here):
+    (here / "sub").mkdir()
+    (here / "sub" / "natless.toml").write_text('[function]\nfolder = "app"\n')
+    settings = load_settings(file=Path("sub/natless.toml"))
+    assert settings.function.folder == Path("sub/app")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[demo]\nspeed = 1\n", "demo.speed"),
+        ("[demo]\ninvocations = 0\n", "demo.invocations"),
+        ("[function]\nfallbacks = ['magic']\n", "function.fallbacks"),
+        ("region = 'here'\n", "region"),
+        ("= 1\n", "not TOML"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(here, text, words):
+    (here / "natless.toml").write_text(text)
+    with pytest.raises(UsageError, match=words) as caught:
+        load_settings()
+    assert "natless.toml" in str(caught.value)
+    assert caught.value.hint
