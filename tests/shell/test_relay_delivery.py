@@ -1,6 +1,7 @@
 """Who gets what, in which order, and what happens to who does not read."""
 
 import asyncio
+import contextlib
 import json
 import socket
 
@@ -229,26 +230,25 @@ async def test_who_says_goodbye_and_does_not_read_is_not_kept_for_ever(tmp_path,
 async def test_a_publisher_that_does_not_read_its_answers_is_cut(tmp_path):
     limits = Limits(event_bytes=1000)
     async with start(tmp_path, limits=limits, unsent_bytes=50_000) as stage:
-        small = socket.create_connection(("localhost", stage.relay.plain_port))
-        small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        async with stage.socket(sock=small, ping_interval=None) as deaf:
-            deaf.connection.transport.pause_reading()
-            frame = {
-                "type": "publish",
-                "id": "p" * 128,
-                "channel": "/default/x",
-                "events": ["1"] * 5,
-                "authorization": KEY,
-            }
-            text = json.dumps(frame)
-            async with asyncio.timeout(30):
+        _, writer = await upgrade(stage)
+        writer.transport.pause_reading()
+        frame = {
+            "type": "publish",
+            "id": "p" * 128,
+            "channel": "default/x",
+            "events": ["1"] * 5,
+            "authorization": KEY,
+        }
+        publish = masked(1, json.dumps(frame).encode())
+        async with asyncio.timeout(30):
+            with contextlib.suppress(ConnectionError):
                 while stage.relay.connections:
-                    try:
-                        await deaf.connection.send(text)
-                    except Exception:
-                        break
+                    writer.write(publish * 10)
+                    await writer.drain()
+                    await asyncio.sleep(0)
         closed = await stage.journal.fact("relay.connection.closed")
         assert (closed["reason"], closed["lost"]) == ("slow", 0)
+        writer.transport.abort()
 
 
 async def test_what_was_delivered_is_written_down_when_a_connection_ends(stage):
