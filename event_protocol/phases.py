@@ -112,11 +112,6 @@ class InvocationRecord:
     spans: tuple[Span, ...]
     note: str = ""
 
-    @property
-    def failure(self) -> Span | None:
-        """The first phase that did not end well, or None."""
-        return next((span for span in self.spans if span.outcome is not Outcome.OK), None)
-
 
 MARK = "NATLESS-INVOCATION "
 

@@ -85,11 +85,6 @@ def test_a_marked_line_that_is_not_a_record_is_an_error(text):
         decode_record(MARK + text)
 
 
-def test_the_failure_of_a_call_is_its_first_phase_that_did_not_end_well():
-    assert RECORD.failure is REFUSED
-    assert InvocationRecord("r", "w", False, Strategy.WORKER, 0, 1, ()).failure is None
-
-
 def test_a_span_knows_how_long_it_took():
     assert REFUSED.duration == 0.5
 
