@@ -93,6 +93,16 @@ class ExecutionEnvironment:
         finally:
             self._log.current = None
 
+    def tell_lost(self, invocation: Invocation) -> None:
+        """Records that nobody will answer ``invocation``, as everything is being stopped."""
+        seconds = round(self._clock.now() - invocation.started, 6)
+        self._log.fact(
+            "lambda.invocation.failed",
+            request_id=invocation.request_id,
+            seconds=seconds,
+            error_type="Stopped",
+        )
+
     async def close(self) -> None:
         """Ends the runtime."""
         process, self._process = self._process, None

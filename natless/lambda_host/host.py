@@ -161,7 +161,9 @@ class LambdaHost:
         try:
             await environment.serve(invocation)
         except asyncio.CancelledError:
-            invocation.result.cancel()
+            if not invocation.result.done():
+                environment.tell_lost(invocation)
+                invocation.result.cancel()
             raise
         except Exception as error:  # the caller learns of it; the environment is given up
             self._environments.remove(environment)

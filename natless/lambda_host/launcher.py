@@ -79,7 +79,9 @@ class HostLauncher:
         if shutil.which(argv[0], path=environment.get("PATH", os.defpath)) is None:
             # setpriv, which comes first, would only say so in the output
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
-        process = await asyncio.create_subprocess_exec(
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.subprocess_exec(
+            lambda: _Protocol(loop),
             *die_with_parent(),
             *argv,
             env=dict(environment),
@@ -87,26 +89,46 @@ class HostLauncher:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            limit=_PIPE_LIMIT_BYTES,
             process_group=0,
         )
-        return HostProcess(process)
+        return HostProcess(transport, protocol)
+
+
+class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
+    """Knows when the process itself has ended.
+
+    The ``wait`` of asyncio's own process object also waits for the end of its pipes, up to Python
+    3.12.4, and those may be held open for ever by what the process has started.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(_PIPE_LIMIT_BYTES, loop)
+        self.exited: asyncio.Future[None] = loop.create_future()
+
+    def process_exited(self) -> None:
+        if not self.exited.done():
+            self.exited.set_result(None)
+        super().process_exited()
 
 
 class HostProcess:
     """A process on this host and the group that it leads."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        if process.stdout is None or process.stderr is None:
+    def __init__(self, transport: asyncio.SubprocessTransport, protocol: _Protocol) -> None:
+        if protocol.stdout is None or protocol.stderr is None:
             raise ValueError("the process needs pipes")
-        self._process = process
-        self.pid = process.pid
-        self.stdout = process.stdout
-        self.stderr = process.stderr
+        self._transport = transport
+        self._exited = protocol.exited
+        self.pid = transport.get_pid()
+        self.stdout = protocol.stdout
+        self.stderr = protocol.stderr
 
     async def wait(self) -> int:
         """Its exit status, negative for a signal."""
-        return await self._process.wait()
+        await asyncio.shield(self._exited)
+        status = self._transport.get_returncode()
+        assert status is not None
+        return status
 
     def kill(self) -> None:
         """SIGKILL to the whole group, which may outlive its leader."""
@@ -115,6 +137,10 @@ class HostProcess:
     def terminate(self) -> None:
         """SIGTERM to the whole group."""
         self._signal(signal.SIGTERM)
+
+    def close(self) -> None:
+        """Lets go of its pipes, which something that left its group may still hold open."""
+        self._transport.close()
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -129,6 +129,8 @@ class RuntimeProcess:
             for reader in self._readers:
                 reader.cancel()
             await asyncio.gather(*self._readers, return_exceptions=True)
+            if isinstance(self._process, HostProcess):
+                self._process.close()
             await self.api.close()
 
 

@@ -25,7 +25,8 @@ class WorkerBudgets:
         init: a handler's process until it asks for its first event; more than Lambda's 10, since a
             developer's machine compiles what it imports for the first time (``init.share``).
         idle: how long a handler's process is kept without work; 0 keeps it (``worker.idle``).
-        reload_quiet: pause in a burst of file changes that ends it (``reload.quiet``; SST 0.5).
+        reload_quiet: pause in a burst of file changes that ends it (``reload.quiet``; SST 0.5). It
+            can be short, as a later change overtakes the start that an earlier one began.
         reload_finish: how long an invocation may go on with the old code once the new code is
             ready (``reload.finish``).
         handler: the longest a handler may take when its event has no deadline; Lambda's own
@@ -42,7 +43,7 @@ class WorkerBudgets:
     boot: float = 10.0
     init: float = 30.0
     idle: float = 900.0
-    reload_quiet: float = 0.02
+    reload_quiet: float = 0.01
     reload_finish: float = 5.0
     handler: float = 900.0
 

@@ -32,6 +32,13 @@ from natless.worker.slot import RELOADED, HandlerSlot, NotLoaded, Program, Spawn
 from natless.worker.variables import handler_variables
 
 SUPERSEDED = "superseded"
+FORGOTTEN = "forgotten"
+STOPPED = "stopped"
+_LOST = {
+    SUPERSEDED: "the function went on to another invocation",
+    FORGOTTEN: "more execution environments are active than the worker keeps in mind",
+    STOPPED: "the worker was stopped",
+}
 ANSWERS_REMEMBERED = 100
 
 
@@ -149,8 +156,7 @@ class Counterpart:
         self._seen[work.request_id] = None
         if len(self._seen) > ANSWERS_REMEMBERED:
             self._seen.popitem(last=False)
-        if self._work is not None and not self._work.withdrawn.done():
-            self._work.withdrawn.set_result(SUPERSEDED)
+        self._withdraw(SUPERSEDED)
         self._work = work
         self._fact("worker.invocation.received", at=work.received, request_id=work.request_id)
         self._spawn(self._serve(work))
@@ -160,14 +166,26 @@ class Counterpart:
         self._slot.begin(edit=edit)
 
     async def close(self) -> None:
-        """Ends its processes."""
+        """Ends its processes; an invocation that is on its way is reported lost."""
         if self._rest is not None:
             self._rest.cancel()
+        self._withdraw(FORGOTTEN)
         await self._slot.close()
+
+    def _withdraw(self, reason: str) -> None:
+        if self._work is not None and not self._work.withdrawn.done():
+            self._work.withdrawn.set_result(reason)
 
     # -- one invocation ----------------------------------------------------------------------
 
     async def _serve(self, work: Work) -> None:
+        try:
+            await self._bring_answer(work)
+        except asyncio.CancelledError:
+            self._lost(work, STOPPED)
+            raise
+
+    async def _bring_answer(self, work: Work) -> None:
         outcome, is_init = await self._handle(work)
         work.handled = self._clock.now()
         if outcome is None:
@@ -217,7 +235,7 @@ class Counterpart:
                 "the handler was reloaded while this invocation ran and did not finish within "
                 f"{self._config.budgets.reload_finish:g} s; invoke it again",
             )
-        self._failed(work, "superseded", "the function went on to another invocation", False)
+        self._lost(work, work.withdrawn.result())
         return None
 
     async def _answer(self, work: Work, outcome: Answer | Failure, *, is_init: bool) -> None:
@@ -239,6 +257,9 @@ class Counterpart:
             self._failed(work, answer.error_type, said["message"], True)
         else:
             self._fact("worker.invocation.complete", **_times(work), bytes=len(answer.body))
+
+    def _lost(self, work: Work, reason: str) -> None:
+        self._failed(work, reason, _LOST[reason], False)
 
     def _failed(self, work: Work, reason: str, message: str, answered: bool) -> None:
         self._fact(

@@ -96,6 +96,7 @@ class HandlerSlot:
         self._attempt: _Attempt | None = None
         self._serving: HandlerProcess | None = None
         self._alive: set[HandlerProcess] = set()
+        self._is_closed = False
 
     def begin(self, program: Program | None = None, *, edit: Edit | None = None) -> None:
         """Starts the newest code; what serves goes on until that is ready.
@@ -105,7 +106,7 @@ class HandlerSlot:
             edit: why, if the developer has saved something.
         """
         self._program = program or self._program
-        if self._program is None:
+        if self._program is None or self._is_closed:
             return
         unfinished = self._drop_attempt()
         if edit is not None:
@@ -130,7 +131,7 @@ class HandlerSlot:
         tried behind it: what was missing may be there by now.
 
         Returns:
-            None when ``deadline`` came or ``withdrawn`` was done first.
+            None when ``deadline`` came or ``withdrawn`` was done first, or the slot was closed.
 
         Raises:
             RuntimeError: nothing was begun yet.
@@ -138,7 +139,7 @@ class HandlerSlot:
         if self._program is None:
             raise RuntimeError("there is no program to start yet")
         waited_for: _Attempt | None = None
-        while self._clock.now() < deadline and not withdrawn.done():
+        while self._clock.now() < deadline and not (withdrawn.done() or self._is_closed):
             attempt = self._attempt
             if attempt is None or attempt.task is None:
                 self.begin()
@@ -172,7 +173,8 @@ class HandlerSlot:
             self._spawn(self._end(process))
 
     async def close(self) -> None:
-        """Ends every process."""
+        """Ends every process; none will be started any more."""
+        self._is_closed = True
         self._drop_attempt()
         await asyncio.gather(*(process.stop() for process in self._alive))
 

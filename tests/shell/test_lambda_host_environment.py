@@ -514,6 +514,8 @@ async def test_leaving_in_the_middle_of_an_invocation_ends_the_runtime():
     assert bench.launcher.processes[0].is_killed
     with pytest.raises(asyncio.CancelledError):
         await calling
+    [failed] = [fact for fact in bench.facts if fact.kind == "lambda.invocation.failed"]
+    assert failed.data["error_type"] == "Stopped"
 
 
 async def test_leaving_during_the_init_phase_ends_the_runtime():

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from natless.lambda_host.launcher import HostLauncher, die_with_parent
+from natless.lambda_host.runtime_process import RuntimeProcess
 
 SLEEP = "import time; time.sleep(60)"
 
@@ -75,6 +76,28 @@ async def test_killing_a_process_that_is_gone_does_nothing():
     await process.wait()
     process.kill()
     process.terminate()
+
+
+async def test_what_a_runtime_set_free_does_not_hold_up_its_end(tmp_path):
+    code = (
+        "import subprocess, sys, time\n"
+        f"argv = [sys.executable, '-c', {SLEEP!r}]\n"
+        "print(subprocess.Popen(argv, start_new_session=True).pid, flush=True)\n"
+        "time.sleep(60)"
+    )
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    runtime = await RuntimeProcess.start(
+        (sys.executable, "-c", code),
+        launcher=HostLauncher(),
+        environment={},
+        directory=tmp_path,
+        on_line=lambda _, line: lines.put_nowait(line),
+    )
+    free = int(await lines.get())
+    await runtime.stop()
+    assert is_alive(free), "it left its group, so it is not ours to end"
+    os.kill(free, signal.SIGKILL)
+    await gone(free)
 
 
 async def test_a_process_can_be_asked_to_end():

@@ -503,6 +503,22 @@ async def test_leaving_in_the_middle_of_an_invocation_ends_its_process(bench):
         await bench.guest.invoke("r-1")
         await bench.facts.wait("worker.invocation.started")
     assert bench.launcher.processes[0].is_killed
+    [failed] = bench.facts.of("worker.invocation.failed")
+    assert (failed.data["request_id"], failed.data["reason"]) == ("r-1", "stopped")
+
+
+async def test_a_guest_that_is_forgotten_while_it_waits_is_reported_lost(bench):
+    other = Guest(bench.channel, "f" * 32)
+    async with bench.worker(hang, echo, max_environments=1):
+        await bench.guest.introduce()
+        await bench.guest.invoke("r-1")
+        await bench.facts.wait("worker.invocation.started")
+        await other.introduce()
+        await other.invoke("r-2", 2)
+        assert (await other.answer()).body == b"2"
+        failed = await bench.facts.wait("worker.invocation.failed")
+    assert (failed.data["request_id"], failed.data["reason"]) == ("r-1", "forgotten")
+    assert len(bench.launcher.processes) == 2, "nothing is started for it any more"
 
 
 async def test_leaving_while_a_process_starts_ends_it(bench):

@@ -140,6 +140,7 @@ async def test_an_answer_that_is_refused_for_its_rate_is_sent_again(channel, fac
         channel.refuse_publish = [WireError("LimitExceededError", "Rate limit exceeded")] * 3
         await guest.invoke("r-1", 1)
         assert (await guest.answer()).body == b"1"
+        await facts.wait("worker.invocation.complete")
     assert not facts.of("worker.invocation.failed")
 
 
