@@ -86,11 +86,11 @@ class HttpPublish:
         if count > limits.events_per_publish:
             message = f"Input exceeded {limits.events_per_publish} event limit"
             raise Refusal("BadRequestException", message)
-        accepted = accept_events(events, limits)
-        if route.count and accepted.tails:
-            self.hub.publish(route, accepted.tails, size=accepted.size)
-        visit.received += len(accepted.tails)
-        successful, failed = encode_outcome(count, accepted.too_large, self.new_identifier)
+        tails, size, too_large = accept_events(events, limits)
+        if route.count and tails:
+            self.hub.publish(route, tails, size=size)
+        visit.received += len(tails)
+        successful, failed = encode_outcome(count, too_large, self.new_identifier)
         return f'{{"failed":{failed},"successful":{successful}}}'.encode()
 
     async def _authorize(

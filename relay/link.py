@@ -189,6 +189,10 @@ class Link:
         """The frame that answers a binary one."""
         raise NotImplementedError
 
+    def _take_at_once(self, text: str) -> bool:
+        """Handles one text frame if nothing has to be waited for; else :meth:`_take` does."""
+        return False
+
     async def _take(self, text: str) -> None:
         """Handles one text frame."""
         raise NotImplementedError
@@ -269,13 +273,14 @@ class Link:
     # Receiving and ending.
 
     async def _receive(self) -> None:
-        receive, take = self._socket.receive, self._take
+        receive, take_at_once = self._socket.receive, self._take_at_once
         while True:
             message = await receive()
             if self._is_over and message.type in _DATA:
                 continue
             if message.type is WSMsgType.TEXT:
-                await take(message.data)
+                if not take_at_once(message.data):
+                    await self._take(message.data)
             elif message.type is WSMsgType.BINARY:
                 self._shared.hub.send(self.outlet, self._encode_not_text())
             else:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -28,19 +27,10 @@ _decode_text = msgspec.json.Decoder(str).decode
 _check_json = msgspec.json.Decoder(msgspec.Raw).decode  # reads everything, builds nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The events of one publish after all checks.
-
-    Attributes:
-        tails: of the events that are broadcast: what follows the subscription id in their frames.
-        size: bytes of all tails together.
-        too_large: positions of the events that are not.
-    """
-
-    tails: list[bytes]
-    size: int
-    too_large: tuple[int, ...] = ()
+# The events of one publish after all checks: for each that is broadcast what follows the
+# subscription id in its frame, their bytes together, and the positions of those too large. A plain
+# tuple, because making anything better takes as long as reading the frame.
+Accepted = tuple[list[bytes], int, tuple[int, ...]]
 
 
 def find_target(api: Api, channel: str) -> tuple[Channel, ChannelNamespace]:
@@ -84,25 +74,26 @@ def accept_events(events: Sequence[msgspec.Raw], limits: Limits) -> Accepted:
     """
     tails: list[bytes] = []
     size = 0
-    too_large: list[int] = []
-    for index, raw in enumerate(events):
+    too_large: tuple[int, ...] = ()
+    for raw in events:
         try:
             text = _decode_text(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise Refusal("BadRequestException", "Each event must be a string.") from None
         tail = b"".join((raw, b"}"))
         if len(tail) > limits.event_bytes and len(text.encode()) > limits.event_bytes:
-            too_large.append(index)
+            too_large += (len(tails) + len(too_large),)
             continue
         try:
             _check_json(text)
         except (msgspec.MsgspecError, RecursionError):
             if not _is_json_after_all(text):
+                index = len(tails) + len(too_large)
                 message = f"The event at index {index} is not valid JSON."
                 raise Refusal("BadRequestException", message) from None
         tails.append(tail)
         size += len(tail)
-    return Accepted(tails, size, tuple(too_large))
+    return tails, size, too_large
 
 
 def encode_outcome(

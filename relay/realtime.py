@@ -2,7 +2,7 @@
 
 ::
 
-    text frame ─ publish, as nearly always ──> Connection._publish_at_once    nothing is decoded
+    text frame ─ publish, as nearly always ──> Connection._take_at_once    nothing is decoded
              └── anything else, or odd ──────> event_protocol.codec ──> one method per frame
 
 ``connection_init`` is optional: some clients subscribe straight away and never wait for an ack
@@ -121,11 +121,7 @@ class Connection(Link):
 
     # Receiving.
 
-    async def _take(self, text: str) -> None:
-        if not self._publish_at_once(text):
-            await self._handle(text)
-
-    def _publish_at_once(self, text: str) -> bool:
+    def _take_at_once(self, text: str) -> bool:
         """Publishes if that is what the frame wants and nothing about it needs a second look."""
         try:
             frame = _read_frame(text)
@@ -144,7 +140,7 @@ class Connection(Link):
             self._send(PublishError(frame.id, _errors(refusal)))
         return True
 
-    async def _handle(self, text: str) -> None:
+    async def _take(self, text: str) -> None:
         try:
             frame = decode(text)
         except RemoteProtocolError as error:
@@ -209,17 +205,17 @@ class Connection(Link):
         if size > limits.request_bytes:
             message = f"input exceeded {limits.request_bytes} byte limit"
             raise Refusal("InvalidInputError", message)
-        accepted = accept_events(events, limits)
-        successful, failed = encode_outcome(count, accepted.too_large, shared.new_identifier)
+        tails, tails_size, too_large = accept_events(events, limits)
+        successful, failed = encode_outcome(count, too_large, shared.new_identifier)
         shared.hub.send(
             self.outlet,
             f'{{"id":"{frame_id}","type":"publish_success",'
             f'"successful":{successful},"failed":{failed}}}'.encode(),
         )
         route = self.api.channels.route(path)
-        if route.count and accepted.tails:
-            shared.hub.publish(route, accepted.tails, size=accepted.size)
-        self.visit.received += len(accepted.tails)
+        if route.count and tails:
+            shared.hub.publish(route, tails, size=tails_size)
+        self.visit.received += len(tails)
 
     # Subscribing.
 
