@@ -1,0 +1,147 @@
+"""Runs the relay and a reference in turn under the same load and prints ratios.
+
+Absolute figures of a shared machine mean little; the median of the ratios of neighbouring runs
+means more. The server has one core and the generator another. Results are kept in ``bench/build``,
+so an interrupted run goes on with ``--resume``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.generators import CannotBuild, CGenerator, OwnGenerator, build
+from bench.shapes import NAIVE_TARGET, SHAPES, Shape
+from bench.subjects import Certificate, Running, run_naive, run_reference, run_relay
+from bench.tally import Result, Tally, make_rows, render
+from natless.certificates import Authority
+
+BUILD = Path(__file__).parent / "build"
+SOURCES = Path(__file__).parent.parent.parent / "shared" / "bench"  # loadgen.c, creference.c
+UNTOUCHED = "conn"  # its memory is measured on a server that did nothing else before
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Starts servers and puts loads on them.
+
+    Attributes:
+        programs: the generator and the reference in C, None where they cannot be built.
+        cores: of the server and of the generator.
+        directory: for certificates and what servers complain about.
+        certificate: for localhost.
+    """
+
+    programs: tuple[Path, Path] | None
+    cores: tuple[int, int]
+    directory: Path
+    certificate: Certificate
+
+    def measure(self, shape: Shape, subjects: Sequence[str], *, repeat: int, tally: Tally) -> None:
+        """Visits the subjects in turn, in reversed order on odd repetitions."""
+        with ExitStack() as stack:
+            servers: dict[str, Running] = {}
+            for repetition in range(repeat):
+                for subject in subjects[:: -1 if repetition % 2 else 1]:
+                    if tally.has(shape.name, subject, repetition):
+                        continue
+                    if subject not in servers and shape.mode != UNTOUCHED:
+                        servers[subject] = self._start(subject, shape, stack)
+                    with ExitStack() as once:
+                        server = servers.get(subject) or self._start(subject, shape, once)
+                        numbers = self._load(shape, server)
+                    tally.add(Result(shape.name, subject, repetition, numbers))
+
+    def _start(self, subject: str, shape: Shape, stack: ExitStack) -> Running:
+        core, log = self.cores[0], self.directory / f"{subject}.log"
+        if subject == "relay":
+            return stack.enter_context(run_relay(self.certificate, core=core, log=log))
+        if subject == "naive":
+            return stack.enter_context(run_naive(self.certificate, core=core, log=log))
+        assert self.programs is not None
+        program = self.programs[1]
+        return stack.enter_context(
+            run_reference(program, self.certificate, core=core, log=log, is_tls=shape.is_tls)
+        )
+
+    def _load(self, shape: Shape, server: Running) -> dict[str, Any]:
+        if self.programs is None:
+            return OwnGenerator(self.cores[1]).run(shape, server)
+        return CGenerator(self.programs[0], self.cores[1]).run(shape, server)
+
+
+def main() -> int:
+    """Measures and prints; 1 when a target was missed, 2 when a name is unknown."""
+    options = _parse()
+    known = [shape.name for shape in SHAPES]
+    if unknown := set(options.shape or ()) - set(known):
+        print(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(known)}")
+        return 2
+    BUILD.mkdir(exist_ok=True)
+    programs = None if options.naive else _build(options.sources)
+    reference = "naive" if programs is None else "c"
+    shapes = [shape for shape in SHAPES if not options.shape or shape.name in options.shape]
+    if programs is None:
+        shapes = [_against_naive(shape) for shape in shapes if shape.name == "fan100"]
+    results = BUILD / f"results-{reference}.jsonl"
+    if not options.resume:
+        results.unlink(missing_ok=True)
+    tally = Tally(results)
+    with tempfile.TemporaryDirectory(prefix="natless-bench-") as directory:
+        bench = Bench(programs, options.cores, Path(directory), _issue(Path(directory)))
+        for shape in shapes:
+            print(f"{shape.name} …", file=sys.stderr)
+            bench.measure(shape, ("relay", reference), repeat=options.repeat, tally=tally)
+    rows = make_rows(tally, shapes, reference=reference)
+    print(render(rows, reference=reference))
+    return 0 if all(row.is_reached for row in rows) else 1
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    add = parser.add_argument
+    add("--shape", action="append", metavar="NAME", help="only this load; may be repeated")
+    add("--repeat", type=int, default=3, metavar="N", help="of each load and server (3)")
+    add("--resume", action="store_true", help="go on with the results that are there")
+    add("--naive", action="store_true", help="compare with the naive relay, not with C")
+    add("--cores", type=_parse_cores, default=(0, 1), metavar="S,G", help="server, generator (0,1)")
+    add("--sources", type=Path, default=SOURCES, metavar="DIR", help="with loadgen.c, creference.c")
+    return parser.parse_args()
+
+
+def _parse_cores(text: str) -> tuple[int, int]:
+    server, generator = map(int, text.split(","))
+    if not {server, generator} <= os.sched_getaffinity(0):
+        raise argparse.ArgumentTypeError(f"this process may use {os.sched_getaffinity(0)}")
+    return server, generator
+
+
+def _build(sources: Path) -> tuple[Path, Path] | None:
+    try:
+        return build(sources, BUILD)
+    except CannotBuild as error:
+        print(f"no C reference: {error}; comparing with a naive relay instead", file=sys.stderr)
+        return None
+
+
+def _issue(directory: Path) -> Certificate:
+    authority = Authority.for_user(directory / "ca")
+    pair = authority.issue(["localhost", "127.0.0.1"], directory=directory)
+    return Certificate(pair.certificate, pair.key)
+
+
+def _against_naive(shape: Shape) -> Shape:
+    unit = "deliveries per processor second"
+    figures = tuple(replace(one, target=NAIVE_TARGET, unit=unit) for one in shape.figures)
+    return replace(shape, figures=figures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
