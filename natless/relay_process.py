@@ -73,7 +73,7 @@ async def start_relay(
         ComponentFailed: it ended, or was not ready within its budget.
     """
     argv = [*die_with_parent(), sys.executable, "-P", "-m", "relay"]
-    argv += ["--json", "--journal", "-", "--port", "0"]
+    argv += ["--json", "--journal", "-", "--port", "0", "--until-eof"]
     argv += ["--certificate", str(certificate), "--key", str(key), "--ca", str(ca)]
     argv += ["--api-key", api_key, "--label", label, "--region", region]
     for namespace in namespaces:
@@ -82,7 +82,7 @@ async def start_relay(
         argv += ["--listen-fd", str(sock.fileno())]
     process = await asyncio.create_subprocess_exec(
         *argv,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,  # its end is ours, however we end
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         pass_fds=[sock.fileno() for sock in listening],
@@ -141,6 +141,8 @@ async def _keep_lines(stream: asyncio.StreamReader | None, lines: deque[str]) ->
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import resource
 import signal
 import sys
@@ -54,6 +55,8 @@ async def _serve(command: Command, journal: Journal) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, is_over.set)
         loop.add_signal_handler(signal.SIGHUP, reload)
+        if command.flags.until_eof:
+            _watch_input(loop, is_over)
         ready = describe_ready(relay, ca=command.flags.ca)
         verify = relay.config.apis[0].verify
         text = render_json(ready) if command.flags.json else render_text(ready, verify=verify)
@@ -77,6 +80,21 @@ def _open_state(command: Command) -> tuple[Command, Store]:
     except BaseException:
         store.close()
         raise
+
+
+def _watch_input(loop: asyncio.AbstractEventLoop, is_over: asyncio.Event) -> None:
+    """Ends the relay when whoever holds the other end of its standard input is gone.
+
+    A parent that is killed cannot say so, and the kernel's signal for that comes too late for one
+    that dies while its child starts. What is written there is thrown away.
+    """
+
+    def look() -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            loop.remove_reader(sys.stdin.fileno())
+            is_over.set()
+
+    loop.add_reader(sys.stdin.fileno(), look)
 
 
 async def _reload(command: Command, relay: Relay, journal: Journal) -> None:

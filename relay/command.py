@@ -149,6 +149,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add("--lambda-endpoint", metavar="URL", help="where named Lambda authorizers are invoked")
     add("--time-scale", type=float, metavar="X", help="multiplies every duration of the protocol")
     add("--journal", metavar="FILE", help="facts as JSON lines; - for standard output")
+    add("--until-eof", action="store_true", help="end when standard input does")
     add("--json", action="store_true", help="say where it listens as one line of JSON")
     return parser
 

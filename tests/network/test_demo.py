@@ -166,6 +166,8 @@ def test_a_demo_that_is_ended_leaves_nothing(
         text=True,
         env=environment(run),
         cwd=ROOT,
+        # A shell's background job ignores Ctrl-C, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stderr is not None
     said = []

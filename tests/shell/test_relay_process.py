@@ -86,10 +86,9 @@ async def run(tmp_path):
     async def run(*flags, **options):
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "relay", *flags),
-            stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            **options,
+            **{"stdin": asyncio.subprocess.DEVNULL} | options,
         )
         processes.append(process)
         return Process(process, tmp_path / "ca" / "ca.pem")
@@ -391,3 +390,20 @@ async def test_natless_relay_makes_certificates_and_leaves_no_key_behind(tmp_pat
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+async def test_it_ends_with_whoever_holds_its_standard_input(run, served):
+    ours, theirs = os.pipe()
+    try:
+        relay = await (
+            await run(*served, "--json", "--api-key", "key", "--until-eof", stdin=ours)
+        ).ready()
+    finally:
+        os.close(ours)
+    async with relay.open() as connection:
+        os.write(theirs, b"what is written there is thrown away")
+        os.close(theirs)
+        async with asyncio.timeout(BUDGET):
+            await connection.wait_closed()
+        assert connection.close_code == 1001
+    assert (await relay.ended())[0] == 0
