@@ -249,19 +249,19 @@ class Counterpart:
         try:
             await self._send(self.worker_id, code, answer.body, name=name, give_up=give_up)
         except PublishFailed as error:
-            self._failed(work, "not published", str(error), False)
+            self._failed(work, "not published", message=str(error), answered=False)
             return
         self._first_answer(work)
         if is_error:
             said = describe_failure(Failure(answer.error_type, "", posted=answer))
-            self._failed(work, answer.error_type, said["message"], True)
+            self._failed(work, answer.error_type, message=said["message"], answered=True)
         else:
             self._fact("worker.invocation.complete", **_times(work), bytes=len(answer.body))
 
     def _lost(self, work: Work, reason: str) -> None:
-        self._failed(work, reason, _LOST[reason], False)
+        self._failed(work, reason, message=_LOST[reason], answered=False)
 
-    def _failed(self, work: Work, reason: str, message: str, answered: bool) -> None:
+    def _failed(self, work: Work, reason: str, *, message: str, answered: bool) -> None:
         self._fact(
             "worker.invocation.failed",
             **_times(work),
@@ -340,7 +340,7 @@ def _not_introduced(seconds: float) -> Failure:
 
 def _late(what: str) -> Failure:
     return Failure(
-        "Sandbox.Timedout", f"the handler {what} before the function's time was up", True
+        "Sandbox.Timedout", f"the handler {what} before the function's time was up", is_timeout=True
     )
 
 

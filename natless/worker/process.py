@@ -145,7 +145,9 @@ class HandlerProcess:
                 return Failure("Runtime.ExitError", describe_exit(runtime.exited.result()))
             if withdrawn.done():
                 return None
-            return Failure("Sandbox.Timedout", "the handler did not return in time", True)
+            return Failure(
+                "Sandbox.Timedout", "the handler did not return in time", is_timeout=True
+            )
         finally:
             self._withdrawn = None
             self._free.set_result(None)
@@ -166,7 +168,9 @@ class HandlerProcess:
             return Failure(posted.error_type, "", posted=posted)
         if runtime.has_exited:
             return Failure("Runtime.ExitError", describe_exit(runtime.exited.result()))
-        return Failure("Sandbox.Timedout", f"the handler was not loaded in {seconds:.1f} s", True)
+        return Failure(
+            "Sandbox.Timedout", f"the handler was not loaded in {seconds:.1f} s", is_timeout=True
+        )
 
     def _line(self, stream: Stream, line: str) -> None:
         self._fact("worker.log", request_id=self._request_id, stream=stream, line=line)
