@@ -85,6 +85,14 @@ class Strategy(StrEnum):
     DEPLOYED = "deployed"  # the code in the container
     HTTP = "http"  # an HTTP-shaped answer that says what happened
     ERROR = "error"  # an error posted to the Runtime API
+    RETRY = "retry"  # the developer's code, after the publish was repeated
+    ROUTE = "route"  # the developer's code, over another host, proxy or address family
+    STATIC = "static"  # a payload that was configured
+    OK = "ok"  # nobody: the event is kept in a file, and its source is told it is done
+    PARTIAL = "partial"  # nobody: the source is told to deliver every record again
+    OBSERVE = "observe"  # the code in the container; the developer's side only got a copy
+    SST_TEXT = "sst_text"  # SST's own sentence, with a status that API Gateway accepts
+    FAITHFUL = "faithful"  # what SST's bridge does; it may be no answer at all
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from runtime_shim.budgets import Budgets
 from runtime_shim.config import ShimConfig
-from runtime_shim.errors import ConfigError, RuntimeApiLost
+from runtime_shim.errors import BridgeExit, ConfigError, RuntimeApiLost
 from runtime_shim.runtime_api import Answer, RuntimeApiClient
 from runtime_shim.shim import Shim
 
@@ -38,6 +38,9 @@ async def _run() -> int:
     try:
         await task
     except asyncio.CancelledError:
+        return 0
+    except BridgeExit as error:
+        sys.stderr.write(f"{error}\n")
         return 0
     except RuntimeApiLost as error:
         sys.stderr.write(f"natless-shim: {error}\n")

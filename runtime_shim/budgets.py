@@ -8,12 +8,15 @@ the deadline, less ``answer.reserve``, clips each.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
 
 from runtime_shim.errors import ConfigError
 
 PREFIX = "NATLESS_BUDGET_"
+UNLIMITED = sys.maxsize  # of a count; a wait without a limit is infinite
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +24,8 @@ class Budgets:
     """Seconds for each wait, except where a field says otherwise; the profile ``default``.
 
     "SST" is the bridge of SST 4.17.1, whose limits were measured; most of its waits have none.
-    A name is here because the guest waits under it: the channel is opened at the first event and
-    not in the init phase, and events are published over the channel and not over HTTP, so neither
-    has a budget.
+    A name is here because the guest waits under it. The channel is opened at the first event and
+    not in the init phase, except by ``faithful``, which has no budget for it as SST has none.
     """
 
     connect_dns: float = 2.0  # Go's resolver: 5 s, two tries a server
@@ -32,9 +34,13 @@ class Budgets:
     connect_upgrade: float = 5.0  # gorilla/websocket's default dialer: 45 s, unused by SST
     connect_ack: float = 5.0  # Stelvio's listener 10 s, Amplify 15 s, SST none
     subscribe_ack: float = 3.0  # SST: 3 s, after which it goes on deaf
-    publish_answer: float = 5.0  # one publish to its publish_success; Go's HTTP client has none
+    publish_tcp: float = 3.0  # name and connection of a publish over HTTP; Go's dialer: 30 s
+    publish_tls: float = 5.0  # TLS of a publish over HTTP; Go's HTTP client: 10 s
+    publish_answer: float = 5.0  # one publish to its result; Go's HTTP client has none
     publish_total: float = 8.0  # all packets of one message, repeats included
-    publish_attempts: int = 3  # a count: tries of one packet; SST repeats without end or pause
+    publish_attempts: int = (
+        3  # a count: tries of one packet, or of `retry`; SST repeats without end
+    )
     dev_first: float = 16.0  # until the developer's first word: SST 16 s, Stelvio 16 s
     dev_total: float = 900.0  # from that word to the answer: SST 15 min, the longest function
     chunk_gap: float = (
@@ -50,7 +56,43 @@ class Budgets:
     deployed_init: float = (
         10.0  # the container's own code until it asks for an event: Lambda's 10 s
     )
+    reconnect_max: float = 5.0  # `faithful` between two tries of a lost channel: SST 5 s
+    observe_copy: float = 1.0  # `observe` waits for the developer's answer behind the caller's
     link_close: float = 0.3  # the WebSocket's farewell when the environment ends
+
+
+class Profile(StrEnum):
+    """A set of constants and the transport that goes with them."""
+
+    DEFAULT = "default"  # ours: every wait has an end, events are published over the channel
+    SST = "sst"  # the bridge's, to reproduce what it does: events are published over HTTP
+
+
+PROFILES = {
+    Profile.DEFAULT: Budgets(),
+    Profile.SST: Budgets(
+        connect_dns=10.0,
+        connect_tcp=math.inf,
+        connect_tls=math.inf,
+        connect_upgrade=math.inf,
+        connect_ack=math.inf,
+        subscribe_ack=3.0,
+        publish_tcp=30.0,
+        publish_tls=10.0,
+        publish_answer=math.inf,
+        publish_total=math.inf,
+        publish_attempts=UNLIMITED,
+        dev_first=16.0,
+        dev_total=900.0,
+        chunk_gap=math.inf,
+        answer_reserve=0.0,
+        answer_post=math.inf,
+        publish_pause=0.0,
+        publish_pause_max=0.0,
+        warm_max_age=math.inf,
+    ),
+}
+"""What each profile allows, before any ``NATLESS_BUDGET_…``; what SST has no word for is ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +135,13 @@ class Allowance:
         return max(0.0, self.deadline - self.budgets.answer_reserve / 5 - now)
 
 
-def budgets_from_environment(environment: Mapping[str, str]) -> Budgets:
-    """The defaults with every ``NATLESS_BUDGET_…`` of the environment in their place.
+def budgets_from_environment(
+    environment: Mapping[str, str], profile: Profile = Profile.DEFAULT
+) -> Budgets:
+    """A profile's budgets with every ``NATLESS_BUDGET_…`` of the environment in their place.
 
     Raises:
-        ConfigError: a name that is no budget, or a value that is no positive number.
+        ConfigError: a name that is no budget, or a value that is neither a number nor ``none``.
     """
     known = {PREFIX + each.name.upper(): each for each in fields(Budgets)}
     wanted: dict[str, float | int] = {}
@@ -109,15 +153,17 @@ def budgets_from_environment(environment: Mapping[str, str]) -> Budgets:
         wanted[known[variable].name] = _parse_number(
             variable, text, is_count=known[variable].type == "int"
         )
-    return Budgets(**wanted)  # type: ignore[arg-type]  # counts and seconds were told apart
+    return replace(PROFILES[profile], **wanted)  # type: ignore[arg-type]  # counts were told apart
 
 
 def _parse_number(variable: str, text: str, *, is_count: bool) -> float | int:
+    if text == "none":
+        return UNLIMITED if is_count else math.inf
     try:
         number = int(text) if is_count else float(text)
     except ValueError:
         number = math.nan
     if not (0 < number < math.inf) and not (number == 0 and not is_count):
         kind = "a count from 1" if is_count else "a number of seconds"
-        raise ConfigError(f"{variable} is {text!r}, not {kind}")
+        raise ConfigError(f"{variable} is {text!r}, not {kind} and not none")
     return number

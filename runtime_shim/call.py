@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import secrets
+from random import Random
 from typing import Any
 
 from event_protocol.errors import RemoteProtocolError
@@ -32,18 +32,22 @@ from event_protocol.live import (
     split,
 )
 from event_protocol.phases import Outcome, Phase
-from runtime_shim.budgets import Allowance, Wait
+from runtime_shim.backoff import pauses
+from runtime_shim.budgets import Allowance, Profile, Wait
 from runtime_shim.config import ShimConfig
 from runtime_shim.errors import Obstacle, PhaseFailed
+from runtime_shim.http_publish import HttpPublisher
 from runtime_shim.link import Happening, Link, denied
 from runtime_shim.runtime_api import Answer, Invocation
-from runtime_shim.timing import SpanLog, explain_exception
+from runtime_shim.timing import SpanLog, explain_exception, publish_result
 
+CANCEL = "cancel"  # the feature whose announcement by both sides allows code 104
 RATE_LIMIT = "LimitExceededError"  # AppSync's word for more than 25 publishes a second
 UNREADABLE = "LiveBridge.AnswerUnreadable"
 _UNREADABLE_WORDS = "the developer's side answered, and its answer cannot be put together"
 _NOT_SENT = ENVIRONMENT_NOT_SENT | {"AWS_LAMBDA_MAX_CONCURRENCY"}  # it changes runtime clients
 _FIRST_WORD = {MessageCode.PING, MessageCode.ACCEPTED, MessageCode.BEAT}
+_FEATURES = (CANCEL,)  # what INIT announces; SST's own side does not look at it
 _ANSWERS = {MessageCode.RESPONSE, MessageCode.ERROR, MessageCode.INIT_ERROR}
 
 
@@ -56,6 +60,11 @@ class Call:
         invocation: the event.
         allowance: its budgets.
         spans: where its phases are noted.
+        rng: of the pauses before a refused packet is sent again.
+        publisher: publishes over HTTP; None publishes over the channel.
+
+    Attributes:
+        features: what the developer's side announced in this call.
     """
 
     def __init__(
@@ -66,12 +75,17 @@ class Call:
         invocation: Invocation,
         allowance: Allowance,
         spans: SpanLog,
+        rng: Random | None = None,
+        publisher: HttpPublisher | None = None,
     ) -> None:
         self._link = link
         self._config = config
         self._invocation = invocation
         self._allowance = allowance
         self._spans = spans
+        self._rng = Random() if rng is None else rng
+        self._publisher = publisher
+        self.features: frozenset[str] = frozenset()
         self._reassembler = Reassembler()
         self._accepted: float | None = None  # when the developer's side said its first word
         self._answered: float | None = None
@@ -105,9 +119,15 @@ class Call:
     async def introduce(self) -> None:
         """Publishes INIT: who this environment is and the variables its handler needs."""
         environment = {k: v for k, v in self._config.environment.items() if k not in _NOT_SENT}
-        body = encode_init(self._config.function_id, environment)
+        is_sst = self._config.profile is Profile.SST
+        features = () if is_sst else _FEATURES
+        body = encode_init(self._config.function_id, environment, features)
         self._link.wants_init = False  # before it is sent: who asks again then, gets it again
-        await self._publish(MessageCode.INIT, body)
+        try:
+            await self._publish(MessageCode.INIT, body)
+        except PhaseFailed:
+            if not is_sst:
+                raise  # SST's bridge does not look at what became of its INIT
 
     # --- publish ----------------------------------------------------------------------------------
 
@@ -126,6 +146,15 @@ class Call:
             "chunks": len(packets),
         }
         started = self._spans.now()
+        if self._publisher is not None:
+            for index, packet in enumerate(packets):
+                await self._publisher.publish(
+                    encode_packet(packet),
+                    allowance=self._allowance,
+                    spans=self._spans,
+                    detail=detail | {"chunk": index},
+                )
+            return self._spans.now()
         wait = self._allowance.wait("publish.answer", now=started)
         try:
             for index, packet in enumerate(packets):
@@ -136,6 +165,7 @@ class Call:
                 Phase.PUBLISH, wait, started=started, error=error, detail=detail
             ) from error
         del detail["chunk"]
+        detail["result"] = "ok"
         span = self._spans.add(Phase.PUBLISH, wait, started=started, detail=detail)
         return span.finished
 
@@ -144,7 +174,7 @@ class Call:
     ) -> None:
         event = encode_packet(packet)
         budgets = self._allowance.budgets
-        pause = budgets.publish_pause
+        between = pauses(budgets.publish_pause, budgets.publish_pause_max, rng=self._rng)
         for attempt in range(1, budgets.publish_attempts + 1):
             detail["attempt"] = attempt
             refusal = await self._publish_once(event, started=started)
@@ -154,8 +184,7 @@ class Call:
             is_last = attempt == budgets.publish_attempts
             if is_last or refusal.facts.get("error_type") != RATE_LIMIT:
                 raise refusal
-            await asyncio.sleep(min(pause, budgets.publish_pause_max) * random.uniform(0.5, 1.0))
-            pause *= 2
+            await asyncio.sleep(next(between))
 
     async def _publish_once(self, event: str, *, started: float) -> Obstacle | None:
         """Sends one event and waits for its result; the refusal if there is one.
@@ -260,6 +289,8 @@ class Call:
     def _take_message(self, message: Message, now: float) -> None:
         if message.code == MessageCode.REBOOT:
             self._link.wants_init = True
+        elif message.code == MessageCode.HELLO:
+            self.features |= _read_features(message.body)
         if self._is_answer(message.code, message.id):
             self._take_answer(_read_answer(message), now)
         elif message.code in _FIRST_WORD and self._accepted is None:
@@ -281,10 +312,21 @@ class Call:
         detail: dict[str, Any] | None = None,
     ) -> PhaseFailed:
         obstacle = explain_exception(error, phase)
-        target = self._config.realtime
+        target = self._link.target
         facts = {"host": target.host, "port": target.port} | (detail or {}) | dict(obstacle.facts)
+        if phase is Phase.PUBLISH:
+            facts["result"] = publish_result(obstacle.outcome, obstacle.facts, step="answer")
         span = self._spans.add(phase, wait, started=started, outcome=obstacle.outcome, detail=facts)
         return PhaseFailed(span, is_accepted=self._accepted is not None)
+
+
+def _read_features(body: bytes) -> frozenset[str]:
+    """What a HELLO announces; nothing for a body that is none."""
+    try:
+        names = json.loads(body)["features"]
+        return frozenset(name for name in names if isinstance(name, str))
+    except (ValueError, KeyError, TypeError):
+        return frozenset()
 
 
 def _read_answer(message: Message) -> Answer:

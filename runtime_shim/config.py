@@ -7,39 +7,29 @@ import re
 import secrets
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from event_protocol.errors import ChannelError
 from event_protocol.live import worker_channel
 from event_protocol.phases import Strategy
-from runtime_shim.budgets import Budgets, budgets_from_environment
+from runtime_shim.breaker import BreakerRule
+from runtime_shim.budgets import Budgets, Profile, budgets_from_environment
 from runtime_shim.errors import ConfigError
+from runtime_shim.routes import Endpoint as Endpoint
+from runtime_shim.routes import Proxy, Route, parse_routes, proxy_for
 
-FALLBACKS = (Strategy.DEPLOYED, Strategy.HTTP, Strategy.ERROR)
+FALLBACKS = {
+    Profile.DEFAULT: (Strategy.DEPLOYED, Strategy.HTTP, Strategy.ERROR),
+    Profile.SST: (Strategy.FAITHFUL, Strategy.ERROR),
+}
+"""Who is asked, and in which order, unless ``NATLESS_FALLBACKS`` says otherwise."""
+
+KNOWN_FALLBACKS = tuple(each for each in Strategy if each is not Strategy.WORKER)
+SPOOL = Path("/tmp/natless-spool")  # the only place where a function may write
+SPOOL_BYTES = 64 * 1024 * 1024  # an environment's /tmp has 512 MiB unless it was given more
 OWN_PREFIX = "NATLESS_"  # never handed to anybody's handler: the API key is among them
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A host and a port, as in ``host`` or ``host:port``; 443 unless said."""
-
-    host: str
-    port: int = 443
-
-    @classmethod
-    def parse(cls, text: str) -> Endpoint:
-        """Raises ``ValueError`` for what is not a bare host with an optional port."""
-        match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s/:@\[\]]+)(?::(\d{1,5}))?", text)
-        if match is None:
-            raise ValueError("not a bare host")
-        port = int(match[2] or 443)
-        if not 0 < port < 65536:
-            raise ValueError("not a port")
-        return cls(match[1].strip("[]"), port)
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +52,14 @@ class ShimConfig:
         deployed_after_accepted: whether that code may also answer what the developer's side has
             already taken, and perhaps half done.
         budgets: every wait.
+        profile: whose constants and whose transport.
+        static: the answer of ``static``, or None.
+        spool: where ``ok`` keeps events.
+        spool_bytes: how much it may keep there.
+        routes: other hosts that ``route`` may try.
+        proxy: a proxy that it may try, or None.
+        breaker: when to stop trying to connect, or None.
+        seed: of the pauses' randomness, or None for another each time.
         environment: the variables that the developer's side may see, the guest's own left out.
     """
 
@@ -75,11 +73,24 @@ class ShimConfig:
     namespace: str
     function_id: str
     worker_id: str
-    fallbacks: tuple[Strategy, ...] = FALLBACKS
+    fallbacks: tuple[Strategy, ...] = FALLBACKS[Profile.DEFAULT]
     deployed_command: tuple[str, ...] | None = None
     deployed_after_accepted: bool = False
     budgets: Budgets = field(default_factory=Budgets)
+    profile: Profile = Profile.DEFAULT
+    static: bytes | None = field(default=None, repr=False)
+    spool: Path = SPOOL
+    spool_bytes: int = SPOOL_BYTES
+    routes: tuple[Route, ...] = ()
+    proxy: Proxy | None = None
+    breaker: BreakerRule | None = None
+    seed: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def route(self) -> Route:
+        """The way that is tried first."""
+        return Route(self.realtime, self.http_host)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> ShimConfig:
@@ -97,6 +108,7 @@ class ShimConfig:
             raise ConfigError(
                 f"NATLESS_REALTIME or NATLESS_HTTP is {error}: expected host or host:port"
             ) from error
+        profile = _parse_profile(environment.get("NATLESS_PROFILE", ""))
         config = cls(
             runtime_api=required("AWS_LAMBDA_RUNTIME_API"),
             realtime=realtime,
@@ -108,12 +120,24 @@ class ShimConfig:
             namespace=environment.get("NATLESS_NAMESPACE") or "sst",
             function_id=required("NATLESS_FUNCTION_ID"),
             worker_id=worker_id(environment.get("AWS_LAMBDA_LOG_STREAM_NAME", "")),
-            fallbacks=parse_fallbacks(environment.get("NATLESS_FALLBACKS", "")),
+            fallbacks=parse_fallbacks(environment.get("NATLESS_FALLBACKS", ""), profile),
             deployed_command=parse_command(environment.get("NATLESS_DEPLOYED_COMMAND", "")),
             deployed_after_accepted=environment.get("NATLESS_DEPLOYED_AFTER_ACCEPTED") == "1",
-            budgets=budgets_from_environment(environment),
+            budgets=budgets_from_environment(environment, profile),
+            profile=profile,
+            static=parse_static(environment.get("NATLESS_STATIC", "")),
+            spool=Path(environment.get("NATLESS_SPOOL") or SPOOL),
+            spool_bytes=_parse_count(environment, "NATLESS_SPOOL_BYTES", SPOOL_BYTES),
+            routes=parse_routes(environment.get("NATLESS_ROUTES", ""), http_host=http_host),
+            breaker=BreakerRule.parse(environment.get("NATLESS_BREAKER", "")),
+            seed=_parse_count(environment, "NATLESS_SEED", None),
             environment={k: v for k, v in environment.items() if not k.startswith(OWN_PREFIX)},
         )
+        config._check_fallbacks()
+        if (
+            Strategy.ROUTE in config.fallbacks
+        ):  # a proxy of the function's own is no concern of ours
+            config = replace(config, proxy=proxy_for(realtime.host, environment))
         try:
             worker_channel(config.app, config.stage, config.worker_id, config.namespace)
         except ChannelError as error:
@@ -122,6 +146,14 @@ class ShimConfig:
                 f" {error}"
             ) from error
         return config
+
+    def _check_fallbacks(self) -> None:
+        if Strategy.STATIC in self.fallbacks and self.static is None:
+            raise ConfigError("NATLESS_FALLBACKS has static, and NATLESS_STATIC is not set")
+        if Strategy.OBSERVE in self.fallbacks and Strategy.FAITHFUL in self.fallbacks:
+            raise ConfigError(
+                "NATLESS_FALLBACKS has observe and faithful, which exclude each other"
+            )
 
 
 class _Required:
@@ -155,18 +187,56 @@ def worker_id(log_stream: str) -> str:
     return tail if re.fullmatch(r"[A-Za-z0-9-]{32}", tail) else secrets.token_hex(16)
 
 
-def parse_fallbacks(text: str) -> tuple[Strategy, ...]:
+def parse_fallbacks(text: str, profile: Profile = Profile.DEFAULT) -> tuple[Strategy, ...]:
     """``deployed,http,error`` as strategies; ``error`` closes every list, whatever was asked.
+
+    ``observe`` is the first of its list wherever it stands: it decides who may answer at all.
 
     Raises:
         ConfigError: a name that is no fallback.
     """
-    names = [name.strip() for name in text.split(",") if name.strip()] or list(FALLBACKS)
+    names = [name.strip() for name in text.split(",") if name.strip()] or list(FALLBACKS[profile])
     for name in names:
-        if name not in FALLBACKS:
-            raise ConfigError(f"NATLESS_FALLBACKS: {name!r} is none of {', '.join(FALLBACKS)}")
+        if name not in KNOWN_FALLBACKS:
+            known = ", ".join(KNOWN_FALLBACKS)
+            raise ConfigError(f"NATLESS_FALLBACKS: {name!r} is none of {known}")
     wanted = [Strategy(name) for name in names if name != Strategy.ERROR]
+    wanted.sort(key=lambda strategy: strategy is not Strategy.OBSERVE)
     return (*dict.fromkeys(wanted), Strategy.ERROR)
+
+
+def parse_static(text: str) -> bytes | None:
+    """The payload of ``NATLESS_STATIC``: JSON, or ``@`` and the path of a file that holds it.
+
+    Raises:
+        ConfigError: it is not JSON, or the file cannot be read.
+    """
+    if not text.strip():
+        return None
+    try:
+        body = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
+        json.loads(body)
+    except OSError as error:
+        raise ConfigError(f"NATLESS_STATIC: {text[1:]} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"NATLESS_STATIC is not JSON: {error}") from error
+    return body
+
+
+def _parse_profile(text: str) -> Profile:
+    try:
+        return Profile(text or Profile.DEFAULT)
+    except ValueError as error:
+        raise ConfigError(f"NATLESS_PROFILE: {text!r} is none of {', '.join(Profile)}") from error
+
+
+def _parse_count(environment: Mapping[str, str], name: str, default: Any) -> Any:  # noqa: ANN401
+    text = environment.get(name, "")
+    if not text:
+        return default
+    if not re.fullmatch(r"\d{1,18}", text):
+        raise ConfigError(f"{name} is {text!r}, not a count")
+    return int(text)
 
 
 def parse_command(text: str) -> tuple[str, ...] | None:

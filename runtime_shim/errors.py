@@ -5,6 +5,7 @@
     ShimError
     ├── ConfigError        the environment lacks something, or holds something impossible
     ├── RuntimeApiLost     nobody to take an invocation from, or to give an answer to
+    ├── BridgeExit         SST's bridge would end here, with exit status 0
     └── PhaseFailed        a phase of a call did not end well: .span, .phase, .elapsed
     Obstacle               inside a phase, before it is a span: .outcome and its .facts
 
@@ -29,6 +30,10 @@ class ConfigError(ShimError):
 
 class RuntimeApiLost(ShimError):
     """The Runtime API is gone, or says what no runtime can go on with."""
+
+
+class BridgeExit(ShimError):
+    """SST's bridge would log this and end with exit status 0."""
 
 
 class PhaseFailed(ShimError):

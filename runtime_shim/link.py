@@ -18,7 +18,6 @@ import socket
 import ssl
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from event_protocol.connection import EventConnection, Side
@@ -42,16 +41,17 @@ from event_protocol.handshake import offer, redact
 from event_protocol.live import MessageCode, Packet, decode_packet, dev_channel, worker_channel
 from event_protocol.phases import Outcome, Phase
 from event_protocol.states import ConnectionState
-from runtime_shim.budgets import Allowance, Wait
-from runtime_shim.config import Endpoint, ShimConfig
-from runtime_shim.errors import Obstacle
+from runtime_shim.budgets import Allowance, Profile, Wait
+from runtime_shim.config import ShimConfig
+from runtime_shim.errors import Obstacle, PhaseFailed
+from runtime_shim.names import resolve
+from runtime_shim.routes import Endpoint, Proxy, Route
 from runtime_shim.timing import SpanLog
+from runtime_shim.tunnel import open_tunnel
 from runtime_shim.wire import Wire
 
 SUBSCRIPTION = "guest"
 MAILBOX_SIZE = 2_000  # happenings; an answer of 6 MiB has 49 packets
-# Not asyncio's own pool: the end of the process would wait for a resolver that nobody answers.
-_RESOLVER = ThreadPoolExecutor(max_workers=4, thread_name_prefix="resolve")
 
 Happening = PublishSuccess | PublishError | OperationError | Packet | Obstacle
 
@@ -62,8 +62,9 @@ class Link:
     Use :meth:`open`. A link that ended stays ended: open another.
     """
 
-    def __init__(self, config: ShimConfig) -> None:
+    def __init__(self, config: ShimConfig, route: Route | None = None) -> None:
         self._config = config
+        self.target = (config.route if route is None else route).target
         self._key = {"x-api-key": config.api_key}
         self._channel = dev_channel(config.app, config.stage, config.namespace)
         self._wire: Wire | None = None
@@ -79,16 +80,23 @@ class Link:
 
     @classmethod
     async def open(
-        cls, config: ShimConfig, *, context: ssl.SSLContext, allowance: Allowance, spans: SpanLog
+        cls,
+        config: ShimConfig,
+        *,
+        context: ssl.SSLContext,
+        allowance: Allowance,
+        spans: SpanLog,
+        route: Route | None = None,
     ) -> Link:
-        """Opens the channel and subscribes to this environment's own.
+        """Opens the channel, by the configured way or another, and subscribes to our own.
 
         Raises:
             PhaseFailed: at the first phase that does not end well; nothing is left open.
         """
-        link = cls(config)
+        link = cls(config, route)
         try:
-            await _Opening(link, config, allowance=allowance, spans=spans).run(context)
+            way = config.route if route is None else route
+            await _Opening(link, config, route=way, allowance=allowance, spans=spans).run(context)
         except BaseException:
             await link.close()
             raise
@@ -262,48 +270,52 @@ class _Opening:
     """The phases of an opening, in their order, and the facts that they pass on."""
 
     def __init__(
-        self, link: Link, config: ShimConfig, *, allowance: Allowance, spans: SpanLog
+        self,
+        link: Link,
+        config: ShimConfig,
+        *,
+        route: Route,
+        allowance: Allowance,
+        spans: SpanLog,
     ) -> None:
         self._link = link
         self._config = config
-        self._target: Endpoint = config.realtime
+        self._route = route
+        self._target = route.target
+        self._hop: Endpoint = route.target if route.proxy is None else route.proxy.endpoint
         self._allowance = allowance
         self._spans = spans
 
     async def run(self, context: ssl.SSLContext) -> None:
         addresses = await self._resolve()
         connection, peer = await self._connect(addresses)
+        if self._route.proxy is not None:
+            await self._open_tunnel(connection, self._route.proxy, peer=peer)
         wire = await self._shake_hands(connection, context=context, peer=peer)
         self._link.attach(wire)
         await self._upgrade(wire, peer)
         await self._ask(Phase.INIT, "connect.ack", ConnectionInit(), peer=peer)
-        await self._ask(Phase.SUBSCRIBE, "subscribe.ack", self._subscribe(), peer=peer)
+        try:
+            await self._ask(Phase.SUBSCRIBE, "subscribe.ack", self._subscribe(), peer=peer)
+        except PhaseFailed:
+            if self._config.profile is not Profile.SST:
+                raise  # SST's bridge goes on without a subscription, and hears nothing
 
     def _wait(self, name: str) -> Wait:
         return self._allowance.wait(name, now=self._spans.now())
 
     async def _resolve(self) -> list[Any]:
-        detail: dict[str, Any] = {"host": self._target.host, "port": self._target.port}
+        detail: dict[str, Any] = {"host": self._hop.host, "port": self._hop.port}
         async with self._spans.observe(Phase.RESOLVE, self._wait("connect.dns"), detail):
-            found = await asyncio.get_running_loop().run_in_executor(_RESOLVER, self._look_up)
+            found = await resolve(self._hop, self._route.family)
             detail["addresses"] = [address[4][0] for address in found]
         return found
-
-    def _look_up(self) -> list[Any]:
-        try:
-            return self._ask_resolver()
-        except UnicodeError as error:  # an empty label, or one of more than 63 characters
-            message = "the name cannot be a host's"
-            raise Obstacle(Outcome.NAME_NOT_FOUND, message=message) from error
-
-    def _ask_resolver(self) -> list[Any]:
-        return socket.getaddrinfo(self._target.host, self._target.port, type=socket.SOCK_STREAM)
 
     async def _connect(self, addresses: list[Any]) -> tuple[socket.socket, str]:
         """Tries the addresses in order; each gets its share of what is left of the budget."""
         wait = self._wait("connect.tcp")
         started = self._spans.now()
-        detail: dict[str, Any] = {"host": self._target.host, "port": self._target.port}
+        detail: dict[str, Any] = {"host": self._hop.host, "port": self._hop.port}
         async with self._spans.observe(Phase.CONNECT, wait, detail):
             for index, (family, kind, protocol, _, address) in enumerate(addresses):
                 detail |= {"address": address[0], "attempt": index + 1}
@@ -324,10 +336,20 @@ class _Opening:
                     raise
         raise AssertionError("getaddrinfo gave no address")  # it raises instead
 
+    async def _open_tunnel(self, connection: socket.socket, proxy: Proxy, *, peer: str) -> None:
+        """Asks the proxy for the target: still connecting, as the target's TCP is the proxy's."""
+        detail = self._facts(peer) | {"proxy": str(proxy.endpoint)}
+        try:
+            async with self._spans.observe(Phase.CONNECT, self._wait("connect.tcp"), detail):
+                await open_tunnel(connection, self._target, authorization=proxy.authorization)
+        except BaseException:
+            connection.close()
+            raise
+
     async def _shake_hands(
         self, connection: socket.socket, *, context: ssl.SSLContext, peer: str
     ) -> Wire:
-        authorization = {"host": self._config.http_host, "x-api-key": self._config.api_key}
+        authorization = {"host": self._route.http_host, "x-api-key": self._config.api_key}
         try:
             async with self._spans.observe(Phase.TLS, self._wait("connect.tls"), self._facts(peer)):
                 return await Wire.start_tls(

@@ -34,6 +34,9 @@ _HINTS: dict[tuple[Phase, Outcome], str] = {
         "something answered and nothing listens there: check the port, and what the name resolves"
         " to inside the VPC"
     ),
+    (Phase.CONNECT, Outcome.HTTP_ERROR): (
+        "the proxy did not open a tunnel: check HTTPS_PROXY, its credentials and what it lets pass"
+    ),
     (Phase.TLS, Outcome.TLS_ERROR): (
         "something else answered in the service's place: check what the name resolves to inside the"
         " VPC, and the certificate authority the function trusts"
@@ -42,6 +45,14 @@ _HINTS: dict[tuple[Phase, Outcome], str] = {
     (Phase.INIT, Outcome.DENIED): "check the API key and the host it is valid for",
     (Phase.SUBSCRIBE, Outcome.DENIED): _NAMESPACE,
     (Phase.PUBLISH, Outcome.DENIED): _NAMESPACE,
+    (Phase.PUBLISH, Outcome.TIMEOUT): (
+        "the API's HTTP host or its channel swallows what is sent: check the routes and filters for"
+        " both of its hosts"
+    ),
+    (Phase.PUBLISH, Outcome.HTTP_ERROR): (
+        "the API's HTTP host refused the event: check the key, the namespace, and whether an"
+        " interface endpoint answers for the name"
+    ),
     (Phase.DELIVER, Outcome.TIMEOUT): _NO_WORKER,
     (Phase.HANDLE, Outcome.TIMEOUT): (
         "the handler on the developer's machine did not finish: look at its log, or give the"
@@ -120,5 +131,7 @@ def _describe_target(span: Span) -> str:
 def _describe_limit(span: Span) -> str:
     if span.outcome not in (Outcome.TIMEOUT, Outcome.NAME_TIMEOUT):
         return f" after {span.duration:.3f} s"
+    if not span.budget:
+        return f" in {span.duration:.1f} s (no limit of ours)"
     clipped = ", cut short by the function's timeout" if span.detail.get("clipped") else ""
     return f" in {span.duration:.1f} s (limit {span.budget} {span.budget_seconds:.1f} s{clipped})"

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy, encode_record
+from runtime_shim.breaker import Breaker
 from runtime_shim.budgets import Allowance, Wait
-from runtime_shim.call import Call
+from runtime_shim.channel import DeveloperChannel, Question
 from runtime_shim.config import ShimConfig
-from runtime_shim.errors import ConfigError, PhaseFailed, RuntimeApiLost
-from runtime_shim.fallbacks.base import Failure, Fallback
+from runtime_shim.errors import BridgeExit, ConfigError, PhaseFailed, RuntimeApiLost
+from runtime_shim.fallbacks.base import Failure, NoAnswer
+from runtime_shim.fallbacks.catalogue import build_fallbacks
 from runtime_shim.fallbacks.chain import Chain, Decision
-from runtime_shim.fallbacks.deployed import DeployedFallback
-from runtime_shim.fallbacks.error import ErrorFallback
-from runtime_shim.fallbacks.http import HttpFallback
-from runtime_shim.link import Link
+from runtime_shim.fallbacks.observe import Copy, observed
+from runtime_shim.routes import Route
 from runtime_shim.runtime_api import Answer, Invocation, RuntimeApiClient
+from runtime_shim.sentences import explain_span
 from runtime_shim.timing import SpanLog
-
-_LOST_CHANNEL = {Outcome.CLOSED, Outcome.RESET}
 
 
 class Shim:
@@ -44,97 +45,117 @@ class Shim:
     def __init__(
         self, config: ShimConfig, *, api: RuntimeApiClient, write_line: Callable[[str], None]
     ) -> None:
+        rng = Random(config.seed)
         self._config = config
         self._api = api
         self._write_line = write_line
-        self._chain = Chain([_build_fallback(each, config) for each in config.fallbacks])
-        self._context = _trust(config.ca)
-        self._link: Link | None = None
-        self._is_introduced = False
+        self._chain = Chain(build_fallbacks(config, rng=rng))
+        self._channel = DeveloperChannel(config, context=_trust(config.ca), rng=rng)
+        self._breaker = Breaker(config.breaker)
+        self._is_observing = Strategy.OBSERVE in config.fallbacks
+        self._before: list[Span] = []  # measured before there was an event
+        self._unanswered = ("", 0)  # the request id that gets no answer, and its tries
 
     async def run(self) -> None:
         """Serves until the Runtime API is lost or the task is cancelled; then leaves cleanly.
 
         Raises:
             RuntimeApiLost: nobody to serve.
+            BridgeExit: ``faithful``, and the channel cannot be opened.
         """
         try:
+            if Strategy.FAITHFUL in self._config.fallbacks:
+                await self._begin_as_bridge()
             while True:
                 await self.serve(await self._api.next())
         finally:
-            await self._drop_link()
+            await self._channel.close()
             await self._chain.close()
             self._api.close()
 
     async def serve(self, invocation: Invocation) -> None:
         """Brings one answer and writes one line.
 
+        Only ``faithful`` may bring none; it then writes a line at the first try, and at every
+        doubling of their number, for the bridge it imitates tries without a pause.
+
         Raises:
             RuntimeApiLost: the Runtime API does not take the answer.
         """
         spans = SpanLog()
+        spans.spans, self._before = self._before, []
+        try:
+            if self._is_observing:
+                await self._observe(invocation, spans)
+            else:
+                await self._answer(invocation, spans)
+        except NoAnswer as none:
+            self._record_none(invocation, none, spans)
+            await asyncio.sleep(none.pause)
+
+    async def _begin_as_bridge(self) -> None:
+        """Opens the channel before the first event, as SST's bridge does, and leaves as it does."""
+        spans = SpanLog()
+        try:
+            await self._channel.introduce(spans)
+        except PhaseFailed as failed:
+            raise BridgeExit(explain_span(failed.span).sentence) from failed
+        self._before = spans.spans
+
+    async def _answer(self, invocation: Invocation, spans: SpanLog) -> None:
         decision, answered = await self._decide(invocation, spans)
         try:
             await self._reply(invocation, decision.answer, spans, started=answered)
         finally:
             self._record(invocation, decision, spans)
 
+    async def _observe(self, invocation: Invocation, spans: SpanLog) -> None:
+        """The same with a copy beside it, which is compared when the caller has its answer."""
+        other = SpanLog()
+        asking = _Asking(self._channel, self._question(invocation, other))
+        copy = Copy(asking.ask())
+        try:
+            began = spans.now()
+            decision = await self._chain.answer(invocation, observed(began))
+            try:
+                await self._reply(invocation, decision.answer, spans, started=spans.now())
+            finally:
+                seconds = self._config.budgets.observe_copy
+                words = await copy.describe(decision.answer, seconds=seconds)
+                spans.spans += other.spans
+                noted = replace(decision, note=f"{decision.note}; {words}")
+                self._record(invocation, noted, spans)
+        finally:
+            await copy.drop()
+
     async def _decide(self, invocation: Invocation, spans: SpanLog) -> tuple[Decision, float]:
         """Who answers, with what, and the monotonic second at which the answer was here."""
-        allowance = Allowance(self._config.budgets, invocation.deadline)
-        try:
-            return await self._ask_developer(invocation, allowance, spans)
-        except PhaseFailed as failed:
-            failure = Failure(failed.span, is_accepted=failed.is_accepted)
-        # From here on nobody listens to the channel: what still comes is dropped.
-        if not self._has_warm_link() or _is_doubtful(failure.span):
-            await self._drop_link()
+        now = time.time()
+        if (blocked := self._breaker.blocked_by(now=now)) is not None:
+            last, remark = blocked
+            sentence = explain_span(last).sentence
+            failure = Failure(last, remark=f"{remark} after {sentence}")
+        else:
+            question = self._question(invocation, spans)
+            try:
+                answer, answered = await self._channel.ask(question)
+            except PhaseFailed as failed:
+                self._breaker.note_failure(failed.span, now=time.time())
+                asking = _Asking(self._channel, question)
+                failure = Failure(failed.span, is_accepted=failed.is_accepted, channel=asking)
+            else:
+                self._breaker.note_success()
+                return Decision(answer, Strategy.WORKER, ""), answered
         began = spans.now()
         decision = await self._chain.answer(invocation, failure)
         ended = spans.now()
+        if decision.strategy in (Strategy.RETRY, Strategy.ROUTE):
+            self._breaker.note_success()
         return replace(decision, note=f"{decision.note} in {ended - began:.3f} s"), ended
 
-    # --- the channel ------------------------------------------------------------------------------
-
-    async def _ask_developer(
-        self, invocation: Invocation, allowance: Allowance, spans: SpanLog
-    ) -> tuple[Decision, float]:
-        is_kept = self._has_warm_link()
-        try:
-            return await self._call(invocation, allowance, spans)
-        except PhaseFailed as failed:
-            if not (is_kept and _was_dead(failed)):
-                raise
-        # A kept channel turned out to be dead: one new channel, within the same deadline. If the
-        # event had got through all the same, the developer's side sees its request id twice.
-        await self._drop_link()
-        return await self._call(invocation, allowance, spans)
-
-    async def _call(
-        self, invocation: Invocation, allowance: Allowance, spans: SpanLog
-    ) -> tuple[Decision, float]:
-        link = await self._open_link(allowance, spans)
-        call = Call(link, self._config, invocation=invocation, allowance=allowance, spans=spans)
-        answer = await call.run(is_new=not self._is_introduced)
-        self._is_introduced = True
-        return Decision(answer, Strategy.WORKER, ""), call.answered_at
-
-    def _has_warm_link(self) -> bool:
-        link = self._link
-        return link is not None and link.is_open and link.age < self._config.budgets.warm_max_age
-
-    async def _open_link(self, allowance: Allowance, spans: SpanLog) -> Link:
-        if self._link is None or not self._has_warm_link():
-            await self._drop_link()
-            self._link = await Link.open(
-                self._config, context=self._context, allowance=allowance, spans=spans
-            )
-        return self._link
-
-    async def _drop_link(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            await link.close()
+    def _question(self, invocation: Invocation, spans: SpanLog) -> Question:
+        allowance = Allowance(self._config.budgets, invocation.deadline)
+        return Question(invocation, allowance, spans)
 
     # --- the answer and the record ----------------------------------------------------------------
 
@@ -157,6 +178,18 @@ class Shim:
         finally:
             spans.add(Phase.REPLY, wait, started=started, outcome=outcome, detail=detail)
 
+    def _record_none(self, invocation: Invocation, none: NoAnswer, spans: SpanLog) -> None:
+        request_id, tries = self._unanswered
+        tries = tries + 1 if request_id == invocation.request_id else 1
+        self._unanswered = (invocation.request_id, tries)
+        if tries & (tries - 1):
+            return
+        failed = next((s for s in reversed(spans.spans) if s.outcome is not Outcome.OK), None)
+        what = explain_span(failed).sentence if failed is not None else "no phase was reached"
+        note = f"{what}; no answer by faithful, try {tries}: {none}"
+        nothing = Answer(b"")
+        self._record(invocation, Decision(nothing, Strategy.FAITHFUL, note), spans)
+
     def _record(self, invocation: Invocation, decision: Decision, spans: SpanLog) -> None:
         record = InvocationRecord(
             request_id=invocation.request_id,
@@ -178,22 +211,21 @@ def _trust(ca: Path | None) -> ssl.SSLContext:
         raise ConfigError(f"NATLESS_CA is {ca}, which holds no certificate: {error}") from error
 
 
-def _was_dead(failed: PhaseFailed) -> bool:
-    is_lost = failed.span.outcome in _LOST_CHANNEL
-    return failed.phase is Phase.PUBLISH and is_lost and not failed.is_accepted
-
-
-def _is_doubtful(span: Span) -> bool:
-    """A channel that swallows what is sent is not worth another try."""
-    return span.phase is Phase.PUBLISH and span.outcome is Outcome.TIMEOUT
-
-
 def _explain_status(status: int) -> Outcome:
     """400 and 403: Lambda has given the invocation up. 413: the answer is too large."""
     return Outcome.CANCELLED if status in (400, 403, 410) else Outcome.HTTP_ERROR
 
 
-def _build_fallback(strategy: Strategy, config: ShimConfig) -> Fallback:
-    if strategy is Strategy.DEPLOYED:
-        return DeployedFallback(config)
-    return HttpFallback() if strategy is Strategy.HTTP else ErrorFallback()
+class _Asking:
+    """The developer's side, for one invocation."""
+
+    def __init__(self, channel: DeveloperChannel, question: Question) -> None:
+        self._channel = channel
+        self._question = question
+
+    async def ask(self, *, route: Route | None = None) -> Answer:
+        answer, _ = await self._channel.ask(self._question, route=route)
+        return answer
+
+    def cancel(self, span: Span) -> None:
+        self._channel.cancel(self._question.invocation.request_id, span=span)

@@ -10,6 +10,9 @@ from runtime_shim.fallbacks.base import CannotAnswer, Failure, Fallback
 from runtime_shim.runtime_api import Answer, Invocation
 from runtime_shim.sentences import explain_span
 
+ASK_AGAIN = frozenset({Strategy.RETRY, Strategy.ROUTE, Strategy.FAITHFUL})
+"""Strategies whose answer is the developer's own: it must not be told to stop before them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -31,21 +34,35 @@ class Chain:
         self._fallbacks = tuple(fallbacks)
 
     async def answer(self, invocation: Invocation, failure: Failure) -> Decision:
-        """The first answer there is."""
-        reasons: list[str] = []
+        """The first answer there is.
+
+        Raises:
+            NoAnswer: a strategy wants none to be given.
+        """
+        reasons: list[str] = [_describe(failure)]
+        is_cancelled = False
         for fallback in self._fallbacks:
             if not fallback.applies(invocation, failure):
                 continue
+            if fallback.strategy not in ASK_AGAIN and not is_cancelled:
+                is_cancelled = True  # before the answer, so that nobody works for nothing
+                if failure.channel is not None:
+                    failure.channel.cancel(failure.span)
             try:
                 answer = await fallback.answer(invocation, failure)
             except CannotAnswer as reason:
                 reasons.append(f"{fallback.strategy} could not: {reason}")
+                failure = reason.failure or failure
                 continue
-            note = "; ".join([explain_span(failure.span).sentence, *reasons])
-            return Decision(answer, fallback.strategy, f"{note}; answered by {fallback.strategy}")
+            note = "; ".join([*reasons, f"answered by {fallback.strategy}"])
+            return Decision(answer, fallback.strategy, note)
         raise AssertionError("the last strategy of a chain always answers")
 
     async def close(self) -> None:
         """Ends what the strategies run."""
         for fallback in self._fallbacks:
             await fallback.close()
+
+
+def _describe(failure: Failure) -> str:
+    return failure.remark or explain_span(failure.span).sentence

@@ -56,7 +56,7 @@ from event_protocol.live import (
     split,
     worker_channel,
 )
-from event_protocol.phases import InvocationRecord, decode_record
+from event_protocol.phases import InvocationRecord, Outcome, Span, decode_record
 from natless.shim_archive import shim_archive
 
 API_KEY = "da2-zzzzzzzzzzzzzzzzzzzzzzzzzz"
@@ -386,6 +386,11 @@ def respond(status: int, body: bytes = b"") -> Callable[[ServerConnection, Reque
 
 def _port(server: Server) -> int:
     return int(next(iter(server.sockets)).getsockname()[1])
+
+
+def failure_of(record: InvocationRecord) -> Span | None:
+    """The first phase that did not end well."""
+    return next((span for span in record.spans if span.outcome is not Outcome.OK), None)
 
 
 # --- the guest ------------------------------------------------------------------------------------

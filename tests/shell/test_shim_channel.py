@@ -21,6 +21,7 @@ from tests.shell.shim_peers import (
     Send,
     accept_publication,
     bench,
+    failure_of,
     make_certificate,
     request_id,
 )
@@ -97,7 +98,7 @@ async def test_init_carries_the_functions_environment_and_none_of_the_guests_own
         await lab.ask({})
         (init,) = lab.developer.inits
     assert init.function_id == "fn"
-    assert init.features == ()
+    assert init.features == ("cancel",)
     assert init.environment["TABLE"] == "orders=eu"
     assert init.environment["AWS_SESSION_TOKEN"] == "role-token"
     assert not {name for name in init.environment if name.startswith("NATLESS_")}
@@ -234,7 +235,7 @@ async def test_an_answer_before_the_publish_is_confirmed_counts(tmp_path: Path) 
     async with bench(tmp_path, set_up=answer_first) as lab:
         posted, record = await lab.ask({"n": 1})
     assert posted.json == {"echo": {"n": 1}}
-    assert record.failure is None
+    assert failure_of(record) is None
 
 
 async def test_frames_that_break_the_protocol_are_ignored(tmp_path: Path) -> None:
@@ -279,7 +280,7 @@ async def test_a_channel_closed_while_idle_is_opened_again(tmp_path: Path) -> No
         posted, record = await lab.ask({"n": 2})
         assert posted.json == {"echo": {"n": 2}}
         assert record.cold
-        assert record.failure is None
+        assert failure_of(record) is None
         assert len(lab.developer.inits) == 1, "the developer's side still knows the environment"
 
 
@@ -315,8 +316,9 @@ async def test_a_new_channel_that_dies_at_the_publish_is_not_opened_again(tmp_pa
     async with bench(tmp_path, set_up=die) as lab:
         posted, record = await lab.ask({"n": 1})
         assert posted.json == {"deployed": {"n": 1}}
-        assert record.failure is not None
-        assert record.failure.phase is Phase.PUBLISH
+        failure = failure_of(record)
+        assert failure is not None
+        assert failure.phase is Phase.PUBLISH
         assert len(lab.relay.connections) == 1
 
 
@@ -376,8 +378,9 @@ async def test_an_authority_of_its_own_is_the_only_one_trusted(tmp_path: Path) -
     other, _ = make_certificate(tmp_path / "other", "localhost")
     async with bench(tmp_path, NATLESS_CA=os.fspath(other)) as lab:
         _, record = await lab.ask({})
-    assert record.failure is not None
-    assert record.failure.outcome is Outcome.TLS_ERROR
+    failure = failure_of(record)
+    assert failure is not None
+    assert failure.outcome is Outcome.TLS_ERROR
 
 
 def _sender(lab: Bench) -> Send:

@@ -27,6 +27,7 @@ from tests.shell.shim_peers import (
     ScriptedRelay,
     Send,
     bench,
+    failure_of,
     make_certificate,
     refuse_connection,
     request_id,
@@ -43,8 +44,9 @@ async def fail(tmp_path: Path, **options: object) -> tuple[Posted, InvocationRec
         posted, record = await lab.ask({}, timeout=8.0)
     assert posted.kind == "error"
     assert record.strategy is Strategy.ERROR
-    assert record.failure is not None
-    return posted, record, record.failure
+    failure = failure_of(record)
+    assert failure is not None
+    return posted, record, failure
 
 
 @contextlib.contextmanager
@@ -292,7 +294,7 @@ async def test_a_handler_that_never_returns_is_answered_before_the_deadline(
     async with bench(tmp_path, NATLESS_FALLBACKS="error") as lab:
         lab.developer.on_next = take
         posted, record = await lab.ask({}, timeout=1.0)
-    span = record.failure
+    span = failure_of(record)
     assert span is not None
     assert (span.phase, span.outcome, span.budget) == (Phase.HANDLE, Outcome.TIMEOUT, "dev.total")
     assert span.detail["clipped"] is True
@@ -334,7 +336,7 @@ async def test_a_wait_never_outlives_the_invocation(tmp_path: Path) -> None:
     with full_backlog() as port:
         async with bench(tmp_path, host=f"127.0.0.1:{port}", NATLESS_FALLBACKS="error") as lab:
             posted, record = await lab.ask({}, timeout=1.0)
-    span = record.failure
+    span = failure_of(record)
     assert span is not None
     assert span.budget_seconds <= 0.5
     assert span.detail["clipped"] is True

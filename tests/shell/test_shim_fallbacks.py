@@ -19,6 +19,7 @@ from tests.shell.shim_peers import (
     Say,
     ScriptedRelay,
     bench,
+    failure_of,
     respond,
 )
 
@@ -62,8 +63,9 @@ def handler(event, context):
         "event": {"n": 1}, "id": question, "trace": "Root=1-2", "left": True, "names": [],
     }  # fmt: skip
     assert (posted.kind, record.strategy) == ("response", Strategy.DEPLOYED)
-    assert record.failure is not None
-    assert record.failure.phase is Phase.UPGRADE
+    failure = failure_of(record)
+    assert failure is not None
+    assert failure.phase is Phase.UPGRADE
     assert record.spans[-1].phase is Phase.REPLY
     assert "HTTP 403" in record.note
     assert "in the container" in lab.guest.lines
@@ -266,8 +268,9 @@ async def test_http_answers_504_when_a_wait_ran_out(tmp_path: Path) -> None:
         lab.relay.developer = None
         posted, record = await lab.ask(HTTP_V2)
     assert posted.json["statusCode"] == 504
-    assert record.failure is not None
-    assert record.failure.outcome is Outcome.TIMEOUT
+    failure = failure_of(record)
+    assert failure is not None
+    assert failure.outcome is Outcome.TIMEOUT
 
 
 async def test_an_event_that_is_no_request_gets_the_error(tmp_path: Path) -> None:

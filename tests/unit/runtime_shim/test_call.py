@@ -41,6 +41,7 @@ class ScriptedLink:
         self.script = list(script)
         self.published: list[Packet] = []
         self.wants_init = False
+        self.target = CONFIG.realtime
         self.is_listening = False
         self.waits: list[float] = []
 

@@ -7,7 +7,8 @@ import pytest
 
 from event_protocol.phases import Outcome, Phase, Span
 from runtime_shim.fallbacks.base import CannotAnswer, Failure
-from runtime_shim.fallbacks.http import HttpFallback, decide_shape
+from runtime_shim.fallbacks.http import HttpFallback
+from runtime_shim.fallbacks.sources import decide_source
 from runtime_shim.runtime_api import Invocation
 
 REST = {"resource": "/", "httpMethod": "GET", "requestContext": {"stage": "dev"}}
@@ -47,7 +48,8 @@ def failure(outcome: Outcome, phase: Phase = Phase.CONNECT) -> Failure:
     ],
 )
 def test_who_waits_for_a_response(event: Any, shape: str | None) -> None:
-    assert decide_shape(event) == shape
+    source = decide_source(event)
+    assert (source.value if source.is_http else None) == shape
     assert HttpFallback().applies(invocation(event), failure(Outcome.TIMEOUT)) is (
         shape is not None
     )
