@@ -1,0 +1,203 @@
+"""The control port: invoke, change the network, read what was seen. Plain HTTP for curl.
+
+==============================================  ==================================================
+``POST /invoke``                                the function's answer; the body is the event
+``POST /2015-03-31/functions/NAME/invocations``  the same as AWS's Invoke, for its SDKs
+``GET /topology``                               every network, and which one holds
+``PUT /topology/NAME``                          change it; ``?keep`` keeps running environments,
+                                                ``?verify`` proves its promise by probes
+``GET /topology/NAME``                          a drawing of it
+``GET /verdict``                                what is wrong, in a sentence
+``GET /report``, ``GET /report.json``           everything that was seen
+==============================================  ==================================================
+
+It is published on the machine's loopback only. A page in a browser could still send requests there,
+so whatever names another host or comes from another origin is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from natless.container.dev_loop import DevLoop
+from natless.container.first_screen import render_first_screen
+from natless.errors import NatlessError, UsageError
+from natless.lambda_host.host import MAX_REQUEST_BYTES
+from natless.report.document import TopologyRun
+from natless.report.html_page import render_html
+from natless.report.json_doc import render_json
+from natless.vpc.drawing import draw_topology
+from natless.vpc.model import Topology
+from natless.vpc.topologies import TOPOLOGIES, find
+
+LOOP: web.AppKey[DevLoop] = web.AppKey("loop", DevLoop)
+
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "control"})
+_NO_CALL = "No call was made on this network yet: curl -d '{}' http://HOST/invoke\n"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_app(loop: DevLoop) -> web.Application:
+    """The application; its owner runs it."""
+    app = web.Application(
+        middlewares=[_refuse_strangers, _explain_errors], client_max_size=MAX_REQUEST_BYTES + 1
+    )
+    app[LOOP] = loop
+    app.router.add_get("/", _show_first_screen)
+    app.router.add_post("/invoke", _invoke)
+    app.router.add_post("/2015-03-31/functions/{name}/invocations", _invoke_as_aws)
+    app.router.add_get("/topology", _list_topologies)
+    app.router.add_get("/topology/{name}", _draw)
+    app.router.add_put("/topology/{name}", _change)
+    app.router.add_get("/verdict", _tell_verdict)
+    app.router.add_get("/report", _report)
+    app.router.add_get("/report.json", _report_json)
+    return app
+
+
+@web.middleware
+async def _refuse_strangers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    host = urlsplit(f"//{request.host}").hostname or ""
+    origin = request.headers.get("Origin")
+    if host not in _LOCAL or (origin is not None and urlsplit(origin).netloc != request.host):
+        raise web.HTTPForbidden(text="only for this machine's own programs\n")
+    return await handler(request)
+
+
+@web.middleware
+async def _explain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except NatlessError as error:
+        status = 404 if isinstance(error, UsageError) else 500
+        return web.json_response({"error": str(error), "next": error.hint}, status=status)
+
+
+async def _show_first_screen(request: web.Request) -> web.Response:
+    loop = request.app[LOOP]
+    port = request.host.rpartition(":")[2]
+    return web.Response(text=render_first_screen(loop.current, function=loop.spec.name, port=port))
+
+
+async def _invoke(request: web.Request) -> web.Response:
+    payload = await request.read() or b"{}"
+    result = await request.app[LOOP].invoke(payload)
+    headers = {"X-Natless-Request-Id": result.request_id}
+    if result.function_error:
+        headers["X-Amz-Function-Error"] = result.function_error
+    return web.Response(
+        status=result.status,
+        body=result.payload.rstrip(b"\n") + b"\n",  # for a person at a terminal
+        content_type="application/json",
+        headers=headers,
+    )
+
+
+async def _invoke_as_aws(request: web.Request) -> web.Response:
+    loop, name = request.app[LOOP], request.match_info["name"]
+    if name not in (loop.spec.name, loop.spec.arn):
+        body = {"Type": "User", "Message": f"Function not found: {name}"}
+        return web.json_response(
+            body, status=404, headers={"X-Amzn-ErrorType": "ResourceNotFoundException"}
+        )
+    context = request.headers.get("X-Amz-Client-Context")
+    wants_tail = request.headers.get("X-Amz-Log-Type") == "Tail"
+    result = await loop.invoke(
+        await request.read() or b"{}",
+        client_context=base64.b64decode(context).decode() if context else None,
+        log_tail=wants_tail,
+    )
+    headers = {"X-Amzn-RequestId": result.request_id}
+    if result.executed_version:
+        headers["X-Amz-Executed-Version"] = result.executed_version
+    if result.function_error:
+        headers["X-Amz-Function-Error"] = result.function_error
+    if wants_tail:
+        headers["X-Amz-Log-Result"] = base64.b64encode(result.log_tail).decode()
+    return web.Response(
+        status=result.status, body=result.payload, content_type="application/json", headers=headers
+    )
+
+
+async def _list_topologies(request: web.Request) -> web.Response:
+    current = request.app[LOOP].current
+    topologies = [_describe(each) for each in TOPOLOGIES.values()]
+    return _json({"current": current.name, "topologies": topologies})
+
+
+async def _draw(request: web.Request) -> web.Response:
+    return web.Response(text=draw_topology(find(request.match_info["name"])))
+
+
+async def _change(request: web.Request) -> web.Response:
+    loop = request.app[LOOP]
+    topology = find(request.match_info["name"])
+    seconds = await loop.change(topology, keep="keep" in request.query)
+    said: dict[str, Any] = {**_describe(topology), "seconds": round(seconds, 4)}
+    if "verify" in request.query:
+        probes = await loop.verify()
+        said["kept"] = all(probe.kept for probe in probes)
+        said["probes"] = [
+            {"name": probe.name, "kept": probe.kept, "seen": probe.seen} for probe in probes
+        ]
+    return _json(said)
+
+
+async def _tell_verdict(request: web.Request) -> web.Response:
+    run = await request.app[LOOP].describe_current()
+    if run is None:
+        return web.Response(status=404, text=_NO_CALL.replace("HOST", request.host))
+    if "json" in request.headers.get("Accept", ""):
+        return _json(_describe_run(run))
+    lines = [f"{run.name}: {run.seen}", run.verdict.sentence]
+    lines += [f"next: {step}" for step in run.verdict.next_steps]
+    lines += [f"[{run.verdict.cause}] promised: {run.promised}"]
+    return web.Response(text="\n".join(lines) + "\n")
+
+
+async def _report(request: web.Request) -> web.Response:
+    document = await request.app[LOOP].report()
+    if not document.topologies:
+        return web.Response(status=404, text=_NO_CALL.replace("HOST", request.host))
+    return web.Response(text=render_html(document), content_type="text/html")
+
+
+async def _report_json(request: web.Request) -> web.Response:
+    document = await request.app[LOOP].report()
+    return web.Response(text=render_json(document), content_type="application/json")
+
+
+def _describe(topology: Topology) -> dict[str, Any]:
+    return {"name": topology.name, "title": topology.title, "promise": topology.promise.text}
+
+
+def _describe_run(run: TopologyRun) -> dict[str, Any]:
+    verdict = run.verdict
+    return {
+        "topology": run.name,
+        "promised": run.promised,
+        "seen": run.seen,
+        "kept": run.kept,
+        "total": run.total,
+        "answered": run.answered,
+        "by": {str(strategy): count for strategy, count in run.by.items()},
+        "cause": verdict.cause,
+        "works": verdict.works,
+        "phase": str(verdict.phase) if verdict.phase else None,
+        "hop": str(verdict.hop),
+        "sentence": verdict.sentence,
+        "next": list(verdict.next_steps),
+    }
+
+
+def _json(body: dict[str, Any]) -> web.Response:
+    return web.Response(
+        text=json.dumps(body, indent=2, ensure_ascii=False) + "\n", content_type="application/json"
+    )

@@ -1,0 +1,22 @@
+"""What somebody sees first: where they are, and the three things to do next."""
+
+from __future__ import annotations
+
+from natless.vpc.model import Topology
+
+
+def render_first_screen(topology: Topology, *, function: str, port: str) -> str:
+    """The words, with commands that can be copied as they are."""
+    base = f"http://localhost:{port}"
+    next_steps = (
+        ("call the function", f"curl -d '{{}}' {base}/invoke"),
+        ("take its NAT away", f"curl -X PUT {base}/topology/no-nat"),
+        ("open the report", f"{base}/report"),
+        ("", ""),
+        ("every network", f"curl {base}/topology"),
+        ("what is wrong", f"curl {base}/verdict"),
+        ("leave nothing", "docker compose down"),
+    )
+    lines = [f"  {what:<18}  {how}".rstrip() for what, how in next_steps]
+    title = f"natless is up: {function!r} on the network {topology.name!r} ({topology.title})"
+    return "\n".join(["", title, "", *lines, ""])

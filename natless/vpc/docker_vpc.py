@@ -1,0 +1,226 @@
+"""A VPC of containers, seen through the agents in them: what :class:`NetnsVpc` is for namespaces.
+
+Both are driven by the same plan, proved by the same probes and give the same sockets and programs.
+Who makes the containers is another matter: compose, or :mod:`natless.vpc.docker_engine`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from natless.errors import ComponentFailed
+from natless.journal import Journal
+from natless.vpc.docker_seats import NETWORK_OF, PROGRAMS_OF, Seat
+from natless.vpc.docker_switchboard import Switchboard
+from natless.vpc.judgement import ProbeResult
+from natless.vpc.model import Api, Role, Topology
+from natless.vpc.plan import encode_plan, render_plan
+from natless.vpc.probes import check, prove
+from natless.vpc.process import OutputPipe, VpcProcess
+from natless.vpc.tcp_table import TcpSocket, TcpState
+
+PYTHON = "python3"
+"""The interpreter in the containers, which the engine's image has on its PATH."""
+
+_TOLD = (Seat.ROUTER, Seat.RESOLVER, Seat.ENDPOINT, Seat.FUNCTION_NET)
+
+
+class DockerVpc:
+    """One lab, whose agents have all reported.
+
+    Attributes:
+        api: the names of the Event API that the lab knows.
+    """
+
+    def __init__(self, switchboard: Switchboard, *, api: Api, ca: Path, journal: Journal) -> None:
+        self.api = api
+        self._switchboard = switchboard
+        self._ca = ca
+        self._journal = journal
+        self._programs: list[VpcProcess] = []
+
+    async def apply(self, topology: Topology) -> None:
+        """Makes the lab into a topology, in one step for packets; running connections stay.
+
+        Raises:
+            ComponentFailed: an agent has gone, or refused.
+        """
+        started = time.monotonic()
+        plan = encode_plan(render_plan(topology, api=self.api))
+        # The packet filter decides last, so that nothing new passes by an old name.
+        others = [seat for seat in _TOLD if seat is not Seat.ROUTER]
+        await asyncio.gather(*(self._ask(seat, "apply", plan=plan) for seat in others))
+        await self._ask(Seat.ROUTER, "apply", plan=plan)
+        self._journal.record(
+            "vpc.topology.applied",
+            source="vpc",
+            topology=topology.name,
+            seconds=time.monotonic() - started,
+        )
+
+    async def listen(
+        self, role: Role, address: str = "127.0.0.1", *, port: int = 0
+    ) -> socket.socket:
+        """A listening socket in somebody's network; the caller closes it.
+
+        Raises:
+            ComponentFailed: the port is taken there, or the agent has gone.
+        """
+        _, descriptors = await self._ask(NETWORK_OF[role], "listen", address=address, port=port)
+        return socket.socket(fileno=descriptors[0])
+
+    async def run(
+        self,
+        role: Role,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        directory: Path | None = None,
+    ) -> VpcProcess:
+        """Starts a program in somebody's container. It ends with the lab at the latest.
+
+        Args:
+            role: whose container.
+            argv: the program and its arguments, looked up in the PATH of ``environment``; our own
+                interpreter means the container's.
+            environment: its whole environment.
+            directory: its working directory, ``/`` when not given.
+
+        Raises:
+            ComponentFailed: it could not be started.
+        """
+        line = self._switchboard.line(PROGRAMS_OF[role])
+        number, ended = line.expect_ending()
+        async with contextlib.AsyncExitStack() as stack:
+            pipes = []
+            for _ in ("stdout", "stderr"):
+                pipe, descriptor = await OutputPipe.open()
+                stack.callback(os.close, descriptor)
+                pipes.append((pipe, descriptor))
+            try:
+                reply, _ = await line.ask(
+                    "run",
+                    descriptors=tuple(descriptor for _, descriptor in pipes),
+                    process=number,
+                    argv=[PYTHON if argv[0] == sys.executable else argv[0], *argv[1:]],
+                    environment=dict(environment),
+                    directory=str(directory or "/"),
+                )
+            except BaseException:
+                line.forget_ending(number)
+                for pipe, _ in pipes:
+                    pipe.close()
+                raise
+
+        async def send_signal(each: int) -> None:
+            with contextlib.suppress(ComponentFailed):  # who has gone has no programs any more
+                await line.ask("signal", process=number, signal=each)
+
+        program = VpcProcess(
+            pid=reply["pid"],
+            stdout=pipes[0][0],
+            stderr=pipes[1][0],
+            ended=ended,
+            send_signal=send_signal,
+        )
+        self._programs = [each for each in self._programs if not each.is_over] + [program]
+        return program
+
+    async def counters(self) -> dict[str, int]:
+        """How many packets each rule of the router has matched since the last :meth:`apply`."""
+        reply, _ = await self._ask(Seat.ROUTER, "counters")
+        found: dict[str, int] = reply["counters"]
+        return found
+
+    async def connections(self, role: Role) -> frozenset[TcpSocket]:
+        """The TCP sockets of somebody's network, but for those that listen."""
+        reply, _ = await self._ask(NETWORK_OF[role], "connections")
+        return frozenset(
+            TcpSocket(**{**each, "state": TcpState(each["state"])}) for each in reply["connections"]
+        )
+
+    async def router_routes(self) -> str:
+        """The router's IPv4 routes, as the kernel prints them."""
+        reply, _ = await self._ask(Seat.ROUTER, "routes")
+        routes: str = reply["routes"]
+        return routes
+
+    async def probe(self, topology: Topology) -> tuple[ProbeResult, ...]:
+        """Applies a topology and looks whether it shows what it promises; see :func:`prove`.
+
+        Raises:
+            ComponentFailed: the lab is broken.
+        """
+        started = time.monotonic()
+        results = await prove(self, topology, ca=self._ca)
+        for result in results:
+            self._journal.record(
+                "vpc.probe.complete" if result.is_ok else "vpc.probe.failed",
+                source="vpc",
+                topology=topology.name,
+                probe=result.name,
+                seen=result.sentence,
+            )
+        self._journal.record(
+            "vpc.topology.probed",
+            source="vpc",
+            topology=topology.name,
+            is_ok=all(result.is_ok for result in results),
+            seconds=time.monotonic() - started,
+        )
+        return results
+
+    async def verify(self, topology: Topology) -> tuple[ProbeResult, ...]:
+        """Likewise, and accepts nothing else than the promise.
+
+        Raises:
+            PromiseBroken: with what was seen instead.
+            ComponentFailed: the lab is broken.
+        """
+        results = await self.probe(topology)
+        check(topology, results)
+        return results
+
+    def close(self) -> None:
+        """Closes our ends of the programs' outputs; they end with their agents."""
+        for program in self._programs:
+            program.close()
+
+    async def _ask(
+        self,
+        seat: Seat,
+        do: str,
+        **members: Any,  # noqa: ANN401  any JSON
+    ) -> tuple[dict[str, Any], list[int]]:
+        return await self._switchboard.line(seat).ask(do, **members)
+
+
+class VpcLauncher:
+    """Starts execution environments inside a VPC of containers, for the ``lambda_host``."""
+
+    def __init__(self, vpc: DockerVpc) -> None:
+        self._vpc = vpc
+
+    async def listen(self) -> socket.socket:
+        """A listening socket on the loopback of the function's network."""
+        return await self._vpc.listen(Role.FUNCTION)
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        directory: Path | None = None,
+    ) -> VpcProcess:
+        """A process in the function's container."""
+        return await self._vpc.run(
+            Role.FUNCTION, argv, environment=environment, directory=directory
+        )
