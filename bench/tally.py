@@ -63,6 +63,9 @@ class Row:
 
     Attributes:
         ratio: median of the ratios of one repetition each, or the relay's own median.
+        lowest: of these ratios; likewise ``highest``.
+        effort: median of the ratios of work done in a second of the server's processor, which does
+            not depend on who else uses the machine; None where the generator does not tell.
         is_reached: whether that is what it must be.
     """
 
@@ -73,6 +76,7 @@ class Row:
     ratio: float
     lowest: float
     highest: float
+    effort: float | None
 
     @property
     def is_reached(self) -> bool:
@@ -104,23 +108,40 @@ def make_rows(tally: Tally, shapes: Iterable[Shape], *, reference: str) -> list[
                     ratio=median(ratios),
                     lowest=min(ratios),
                     highest=max(ratios),
+                    effort=_compare_effort(tally, shape.name, reference),
                 )
             )
     return rows
 
 
+def _compare_effort(tally: Tally, shape: str, reference: str) -> float | None:
+    ours, theirs = (_work_per_second(tally, shape, one) for one in ("relay", reference))
+    ratios = [ours[n] / theirs[n] for n in ours.keys() & theirs.keys()]
+    return median(ratios) if ratios else None
+
+
+def _work_per_second(tally: Tally, shape: str, subject: str) -> dict[int, float]:
+    """Deliveries (answers, where nobody listens) per second of the server's processor."""
+    return {
+        one.repetition: (one.numbers["deliv"] or one.numbers["acks"]) / one.numbers["srv_cpu"]
+        for one in tally.results
+        if (one.shape, one.subject) == (shape, subject) and one.numbers.get("srv_cpu")
+    }
+
+
 def render(rows: Iterable[Row], *, reference: str) -> str:
     """A table of Markdown; ratios are medians, with the range of the repetitions."""
     lines = [
-        f"| load | figure | relay | {reference} | ratio | range | target | |",
-        "|---|---|---:|---:|---:|---|---|---|",
+        f"| load | figure | relay | {reference} | ratio | range | target | | per cpu |",
+        "|---|---|---:|---:|---:|---|---|---|---:|",
     ]
     for row in rows:
         figure = row.figure
         lines.append(
             f"| {row.shape.name} | {figure.unit} | {_short(row.relay)} | {_short(row.reference)} "
             f"| {row.ratio:.2f} | {row.lowest:.2f} … {row.highest:.2f} "
-            f"| {figure.better.value} {figure.target:g} | {'yes' if row.is_reached else 'NO'} |"
+            f"| {figure.better.value} {figure.target:g} | {'yes' if row.is_reached else 'NO'} "
+            f"| {'' if row.effort is None else f'{row.effort:.2f}'} |"
         )
     return "\n".join(lines)
 

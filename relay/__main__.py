@@ -7,6 +7,7 @@ address cannot be used.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import os
 import resource
@@ -24,6 +25,9 @@ from relay.errors import CannotListen, RelayError
 from relay.journal import Journal, LineJournal, NoJournal
 from relay.service import Relay
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
+KEPT_BYTES = 4 << 20  # more than a frame; what is larger, such as a backlog, goes back at once
+
 
 def main() -> int:
     """Runs until a signal ends it; returns the exit code."""
@@ -32,6 +36,7 @@ def main() -> int:
     command = Command.parse(sys.argv[1:])
     try:
         _raise_open_files()
+        _keep_freed_memory()
         with _open_journal(command.flags.journal) as journal:
             asyncio.run(_serve(command, journal))
     except RelayError as error:
@@ -39,6 +44,8 @@ def main() -> int:
         return error.exit_code
     except KeyboardInterrupt:  # before the handlers were in place
         return 0
+    finally:
+        _flush_output()
     return 0
 
 
@@ -137,11 +144,31 @@ def _open_journal(place: str | None) -> Iterator[Journal]:
             stream.close()
 
 
+def _flush_output() -> None:
+    """Whoever read our output may have left, which is no reason to end with an error."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _raise_open_files() -> None:
     """Takes as many file descriptors as the system lets us: each connection needs one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _keep_freed_memory() -> None:
+    """Lets glibc reuse what large events leave behind, instead of asking the kernel each time.
+
+    A quarter of the time for an event of 200 KB goes there otherwise. Other C libraries have no
+    such switch and need none.
+    """
+    with suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+        mallopt(M_TRIM_THRESHOLD, 4 * KEPT_BYTES)
 
 
 if __name__ == "__main__":

@@ -212,11 +212,11 @@ class Budgets:
         refusal: for the client's first frame before a ``connection_error`` is sent, and for its
             close after that. Clients lose a frame that comes with the 101 (observed with
             aws-amplify on ws) or with the close (observed with Node 20's own WebSocket).
-        close: how long a peer may take to answer a close frame.
+        close: how long a peer may take to answer a close frame, or the end of TLS.
         drain: how long connections may take to end after SIGTERM, all together.
         idle: how long an HTTP connection may stay without a request (load balancers of AWS: 60,
             and more, so that the client closes first).
-        request: how long the body of a request may take to arrive.
+        request: how long the body of a request may take to arrive, or a TLS handshake.
     """
 
     refusal: float = 0.25

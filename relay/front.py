@@ -79,8 +79,15 @@ class Front(web.Server):
         self.request_bytes = request_bytes
 
     def visit_of(self, request: web.BaseRequest) -> Visit:
-        """The connection that a request came on."""
-        return self._visits[request.protocol]
+        """The connection that a request came on.
+
+        Raises:
+            ConnectionResetError: it has ended meanwhile.
+        """
+        visit = self._visits.get(request.protocol)
+        if visit is None:
+            raise ConnectionResetError("the client is gone")
+        return visit
 
     def open(self, visit: Visit, transport: str, *, api: str) -> None:
         """Writes that a connection is used, and for what; the first request decides."""

@@ -84,6 +84,8 @@ def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> N
 
 
 def _explain(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return "no such host name"
     return os.strerror(error.errno).lower() if error.errno else str(error)
 
 

@@ -320,9 +320,17 @@ class Relay:
             await self._serve(sock, tls=self._tls)
 
     async def _serve(self, sock: socket.socket, *, tls: ssl.SSLContext | None) -> None:
-        loop = asyncio.get_running_loop()
+        budgets = self.config.budgets
         sock.setblocking(False)
-        self._servers.append(await loop.create_server(self._front, sock=sock, ssl=tls))
+        self._servers.append(
+            await asyncio.get_running_loop().create_server(
+                self._front,
+                sock=sock,
+                ssl=tls,
+                ssl_handshake_timeout=None if tls is None else budgets.request,
+                ssl_shutdown_timeout=None if tls is None else budgets.close,
+            )
+        )
 
     def _stop_listening(self) -> None:
         for server in self._servers:
@@ -348,6 +356,13 @@ class Relay:
             return await door(request, api=api, visit=visit)
         except (ConnectionError, asyncio.CancelledError):
             raise
+        except web.HTTPException as error:  # aiohttp's own, for an upgrade that is none
+            return refuse(
+                "BadRequestException",
+                error.text,
+                request_id=self._new_identifier(),
+                status=error.status,
+            )
         except Exception:  # a defect of ours: the client gets AWS's answer, we get the traceback
             log.exception("a request failed")
             return refuse(

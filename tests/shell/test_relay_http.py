@@ -213,6 +213,21 @@ async def test_what_nobody_serves_is_answered_like_the_front_end_of_aws(stage, m
         )
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-WebSocket-Version": "12", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="},
+        {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "short"},
+        {"Sec-WebSocket-Version": "13"},
+    ],
+)
+async def test_an_upgrade_that_is_none_is_a_bad_request(stage, headers):
+    headers = headers | {"Upgrade": "websocket", "Connection": "Upgrade"}
+    async with stage.request("GET", "/event/realtime", headers=headers) as answer:
+        assert answer.status == 400
+        assert "BadRequestException" in await answer.text()
+
+
 async def test_an_answer_to_head_has_no_body(stage):
     async with stage.request("HEAD", "/") as answer:
         assert (answer.status, await answer.read()) == (404, b"")

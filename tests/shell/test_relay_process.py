@@ -155,6 +155,21 @@ async def test_facts_follow_the_ready_line(run):
     assert (drained["kind"], drained["connections"]) == ("relay.drained", 0)
 
 
+async def test_a_reader_that_leaves_does_not_end_the_relay(run):
+    relay = await (
+        await run("--json", "--journal", "-", "--plain-port", "0", "--api-key", "key")
+    ).ready()
+    relay.process._transport.get_pipe_transport(1).close()
+    for _ in range(20):
+        async with relay.open(relay.said["plain_realtime"]) as connection:
+            await connection.send('{"type":"connection_init"}')
+            assert "connection_ack" in await connection.recv()
+    relay.process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(BUDGET):
+        err = await relay.process.stderr.read()
+        assert (await relay.process.wait(), err) == (0, b"")
+
+
 async def test_facts_can_go_into_a_file(run, tmp_path):
     path = tmp_path / "facts.jsonl"
     relay = await (await run("--json", "--journal", str(path), "--plain-port", "0")).ready()
@@ -233,6 +248,7 @@ async def test_a_port_in_use_is_one_clear_error(run):
     ("flags", "code", "complaint"),
     [
         (["--host", "192.168.255.254", "--plain-port", "0"], 3, "cannot listen on"),
+        (["--host", "no.such.invalid", "--plain-port", "0"], 3, "no such host name"),
         (["--certificate", "/none.pem", "--key", "/none.pem"], 2, "/none.pem cannot be read"),
         (["--port", "0"], 2, "a TLS port needs a certificate"),
         (["--config", "/none.toml"], 2, "/none.toml cannot be read"),
