@@ -22,12 +22,12 @@ from pathlib import Path
 from natless.errors import ComponentFailed
 
 NAME = "natless-shim.pyz"
-FORMAT = b"1"  # part of the cache key: raise it when the layout of the archive changes
+FORMAT = b"2"  # part of the cache key: raise it when the layout of the archive changes
 _MAIN = b"from runtime_shim.__main__ import main\n\nmain()\n"
 _PACKAGES = ("event_protocol", "runtime_shim", "websockets")
 # Parts of websockets that nobody in the guest uses: its other ways to do I/O.
 _LEFT_OUT = {"legacy", "trio", "sync", "asyncio", "cli.py", "__main__.py", "__pycache__"}
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment a zip file knows
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment a zip file knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def shim_archive(directory: Path | None = None) -> Path:
     path = root / _fingerprint(sources) / NAME
     if not path.is_file():
         try:
-            _write_atomically(path, _build(sources))
+            write_atomically(path, _build(sources))
         except OSError as error:
             raise ComponentFailed(
                 f"cannot write {path}: {error.strerror}",
@@ -111,7 +111,8 @@ def _build(sources: list[_Source]) -> bytes:
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     """Bytecode is stored as it is, for it is read at every start; source is compressed."""
-    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry = zipfile.ZipInfo(name, EPOCH)
+    entry.create_system = 3  # not of the system that happens to build it: equal bytes
     entry.external_attr = 0o644 << 16
     is_source = name.endswith(".py")
     entry.compress_type = zipfile.ZIP_DEFLATED if is_source else zipfile.ZIP_STORED
@@ -139,8 +140,14 @@ def _cache_directory() -> Path:
     return root / "natless" / "shim"
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Two processes may build at once: each writes a file of its own, the last rename stands."""
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file, whole or not at all, with its directories.
+
+    Two processes may build at once: each writes a file of its own, the last rename stands.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{NAME}.")
     try:

@@ -251,6 +251,6 @@ def parse_command(text: str) -> tuple[str, ...] | None:
         argv = json.loads(text) if text.lstrip().startswith("[") else shlex.split(text)
     except ValueError as error:
         raise ConfigError(f"NATLESS_DEPLOYED_COMMAND cannot be read: {error}") from error
-    if not argv or not all(isinstance(word, str) and word for word in argv):
+    if not argv or not argv[0] or not all(isinstance(word, str) for word in argv):
         raise ConfigError("NATLESS_DEPLOYED_COMMAND is not a list of words")
     return tuple(argv)

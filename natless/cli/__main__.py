@@ -10,6 +10,7 @@ import typer
 from natless.cli.demo import demo
 from natless.cli.relay import relay
 from natless.cli.running import Terminated
+from natless.cli.shim import shim
 from natless.errors import NatlessError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(relay)
+app.add_typer(shim, name="shim")
 
 
 def _print_version(wanted: bool) -> None:

@@ -10,7 +10,7 @@ import secrets
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -423,12 +423,10 @@ class Guest:
 
 @contextlib.asynccontextmanager
 async def run_guest(
-    environment: Mapping[str, str], *, directory: Path | None = None
+    environment: Mapping[str, str], *, directory: Path | None = None, argv: Sequence[str] = ()
 ) -> AsyncIterator[Guest]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-I",
-        os.fspath(shim_archive()),
+        *(argv or (sys.executable, "-I", os.fspath(shim_archive()))),
         env=dict(environment),
         cwd=directory,
         stdout=asyncio.subprocess.PIPE,
