@@ -7,6 +7,7 @@ owners' agents do what it asks for, over sockets in the folder that the containe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
@@ -21,7 +22,7 @@ from natless.container.control_http import make_app
 from natless.container.dev_loop import DevLoop
 from natless.container.first_screen import render_first_screen
 from natless.container.narrator import Narrator
-from natless.container.shared import Identity, SharedFolder, mark_ready
+from natless.container.shared import Identity, SharedFolder, mark_lost, mark_ready
 from natless.journal import Journal
 from natless.lambda_host.host import FunctionSpec
 from natless.vpc.docker_seats import Seat
@@ -36,6 +37,13 @@ PORT = 9400
 REPORT_BUDGET = 30.0
 """Seconds until every agent must have reported; it takes about one."""
 
+WORKER_BUDGET = 15.0
+"""Seconds until the first call may be made though the worker has not subscribed."""
+
+WATCH_INTERVAL = 1.0
+"""Seconds between two looks at whether every agent is still there."""
+
+_PAUSE = 0.02
 _PYTHON = "/usr/local/bin/python3"
 _SHIM = "/opt/natless/natless-shim.pyz"
 _TASK_ROOT = Path("/var/task")
@@ -78,8 +86,9 @@ async def run_control(shared: SharedFolder) -> None:
             journal.listen(Narrator(loop).take)
             runner = web.AppRunner(make_app(loop), access_log=None)
             await runner.setup()
+            if not await _wait_worker(shared):
+                print("your code does not answer yet: docker compose logs worker", flush=True)
             await web.TCPSite(runner, "0.0.0.0", PORT).start()
-            mark_ready()
             seconds = time.monotonic() - started
             published = os.environ.get("NATLESS_PORT") or str(PORT)
             print(
@@ -87,14 +96,36 @@ async def run_control(shared: SharedFolder) -> None:
                 f"\nup after {seconds:.1f} s",
                 flush=True,
             )
-            await ended.wait()
+            await _watch_over(switchboard, ended)
             await runner.cleanup()
         vpc.close()
 
 
+async def _watch_over(switchboard: Switchboard, ended: asyncio.Event) -> None:
+    """Until the end: our health is that of all agents."""
+    while not ended.is_set():
+        if switchboard.missing(Seat):
+            mark_lost()
+        else:
+            mark_ready()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WATCH_INTERVAL):
+                await ended.wait()
+
+
+async def _wait_worker(shared: SharedFolder) -> bool:
+    """Nobody's first call should find that the developer's side is still starting."""
+    give_up = time.monotonic() + WORKER_BUDGET
+    while not shared.has_worker():
+        if time.monotonic() > give_up:
+            return False
+        await asyncio.sleep(_PAUSE)
+    return True
+
+
 def prepare(shared: SharedFolder) -> Identity:
     """Fills the shared folder: an authority for this lab alone, a certificate, the identity."""
-    shared.path.mkdir(mode=0o755, parents=True, exist_ok=True)
+    shared.make()
     region = os.environ.get("NATLESS_REGION") or "us-east-1"
     authority = Authority.for_user(shared.path / "authority")
     names = [*aws_names(region), "localhost", "relay", ADDRESSES.internet.address]

@@ -82,6 +82,26 @@ class SharedFolder:
         """The identity as JSON, written last: who can read it finds all the rest."""
         return self.path / "lab.json"
 
+    @property
+    def worker_mark(self) -> Path:
+        """There once the worker has subscribed."""
+        return self.path / "ready" / "worker"
+
+    def make(self) -> None:
+        """Makes the folder, and in it a place for marks that parts of other users may set."""
+        self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        marks = self.worker_mark.parent
+        marks.mkdir(exist_ok=True)
+        marks.chmod(0o1777)
+
+    def mark_worker(self) -> None:
+        """Says that the worker has subscribed."""
+        self.worker_mark.touch()
+
+    def has_worker(self) -> bool:
+        """Whether the worker has said so."""
+        return self.worker_mark.exists()
+
     def write_identity(self, identity: Identity) -> None:
         """Says that everything in the folder is there."""
         draft = self.identity.with_suffix(".draft")

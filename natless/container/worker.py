@@ -52,6 +52,7 @@ async def run_worker(shared: SharedFolder) -> None:
     )
     async with Worker(config, journal):
         mark_ready()
+        shared.mark_worker()
         print(f"your code answers from {os.environ.get('NATLESS_APP') or FOLDER}", flush=True)
         await ended.wait()
 
