@@ -56,7 +56,7 @@ def _run_agent(seat: Seat, shared: SharedFolder) -> None:
     from natless.container.agent import Agent
     from natless.container.duties import duties_of
 
-    if seat is Seat.ENDPOINT:
+    if seat is Seat.ENDPOINT and not shared.certificate.exists():
         shared.wait_identity()
     duties = duties_of(seat, certificate=shared.certificate, key=shared.key)
     Agent(seat, duties, switchboard=shared.switchboard).run()

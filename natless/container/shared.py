@@ -57,10 +57,14 @@ class SharedFolder:
         """Where ``NATLESS_SHARED`` says, or in the memory that the containers share."""
         return cls(Path(os.environ.get("NATLESS_SHARED", DEFAULT_FOLDER)))
 
+    def _named(self, variable: str, name: str) -> Path:
+        """A file of the folder, unless somebody put it elsewhere."""
+        return Path(os.environ.get(variable) or self.path / name)
+
     @property
     def switchboard(self) -> Path:
         """The socket at which agents report."""
-        return self.path / "switchboard.sock"
+        return self._named("NATLESS_SWITCHBOARD", "switchboard.sock")
 
     @property
     def ca(self) -> Path:
@@ -70,12 +74,12 @@ class SharedFolder:
     @property
     def certificate(self) -> Path:
         """The certificate of relay and endpoint."""
-        return self.path / "server.pem"
+        return self._named("NATLESS_CERTIFICATE", "server.pem")
 
     @property
     def key(self) -> Path:
         """Its private key, for the lab's own user only."""
-        return self.path / "server-key.pem"
+        return self._named("NATLESS_KEY", "server-key.pem")
 
     @property
     def identity(self) -> Path:

@@ -27,8 +27,8 @@ from natless.vpc.probes import check, prove
 from natless.vpc.process import OutputPipe, VpcProcess
 from natless.vpc.tcp_table import TcpSocket, TcpState
 
-PYTHON = "python3"
-"""The interpreter in the containers, which the engine's image has on its PATH."""
+PYTHON = "/usr/local/bin/python3"
+"""The interpreter in the containers, at the place it has in the image."""
 
 _TOLD = (Seat.ROUTER, Seat.RESOLVER, Seat.ENDPOINT, Seat.FUNCTION_NET)
 

@@ -1,0 +1,99 @@
+"""The two ways to build a VPC, behind one interface: namespaces, or containers.
+
+Whoever uses a lab need not know which it is. Neither is imported before it is wanted.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Literal, Protocol, TypedDict
+
+from natless.errors import EnvironmentLacks
+from natless.journal import Journal
+from natless.vpc.judgement import ProbeResult
+from natless.vpc.model import Role, Topology
+from natless.vpc.netns import Certificate, NetnsVpc, can_use_namespaces
+from natless.vpc.probes import Vpc
+
+Network = Literal["netns", "docker"]
+
+
+class _Options(TypedDict):
+    label: str
+    region: str
+    certificate: Certificate
+    ca: Path
+    journal: Journal
+    directory: Path
+
+
+class LabVpc(Vpc, Protocol):
+    """A VPC that a relay, a function and a worker can be built around."""
+
+    @property
+    def relay_socket(self) -> socket.socket:
+        """Listens on 198.51.100.10:443 in the lab's internet."""
+
+    async def listen(
+        self, role: Role, address: str = "127.0.0.1", *, port: int = 0
+    ) -> socket.socket:
+        """A listening socket in somebody's network."""
+
+    async def probe(self, topology: Topology) -> tuple[ProbeResult, ...]:
+        """Looks whether a topology shows what it promises."""
+
+    async def verify(self, topology: Topology) -> tuple[ProbeResult, ...]:
+        """Likewise, and accepts nothing else."""
+
+
+def choose_network(wanted: Literal["auto", "netns", "docker"]) -> Network:
+    """How the VPC is built: namespaces where they can be used, unless somebody wants containers.
+
+    Raises:
+        EnvironmentLacks: namespaces were wanted and cannot be used, or nothing can.
+    """
+    if wanted == "docker":
+        return "docker"
+    reason = can_use_namespaces()
+    if reason is None:
+        return "netns"
+    if wanted == "auto" and sys.platform == "linux" and Path("/var/run/docker.sock").exists():
+        return "docker"
+    raise EnvironmentLacks(
+        f"this machine cannot build the network: {reason}",
+        hint="Run on Linux where user namespaces are allowed, as root, or with --network docker.",
+    )
+
+
+def open_vpc(
+    network: Network,
+    *,
+    label: str,
+    region: str,
+    certificate: Certificate,
+    ca: Path,
+    journal: Journal,
+    directory: Path,
+) -> AbstractAsyncContextManager[LabVpc]:
+    """A lab in which everything is closed until a topology is applied; see ``NetnsVpc.open``.
+
+    Raises:
+        EnvironmentLacks: this machine cannot hold it; the hint says what to do.
+        ComponentFailed: it did not come up.
+    """
+    options = _Options(
+        label=label,
+        region=region,
+        certificate=certificate,
+        ca=ca,
+        journal=journal,
+        directory=directory,
+    )
+    if network == "docker":
+        from natless.vpc.docker_lab import DockerLab  # the SDK takes long to import
+
+        return DockerLab.open(**options)
+    return NetnsVpc.open(**options)
