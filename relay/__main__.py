@@ -44,8 +44,6 @@ def main() -> int:
         return error.exit_code
     except KeyboardInterrupt:  # before the handlers were in place
         return 0
-    finally:
-        _flush_output()
     return 0
 
 
@@ -142,14 +140,6 @@ def _open_journal(place: str | None) -> Iterator[Journal]:
         journal.close()
         if stream is not sys.stdout:
             stream.close()
-
-
-def _flush_output() -> None:
-    """Whoever read our output may have left, which is no reason to end with an error."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _raise_open_files() -> None:

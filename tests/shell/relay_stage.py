@@ -51,7 +51,7 @@ class WatchedJournal(MemoryJournal):
     async def fact(self, kind: str, **wanted: Any) -> Mapping[str, Any]:
         """The first fact of this kind with these members, as soon as it is there."""
         async with asyncio.timeout(ANSWER_BUDGET):
-            while not (found := [one for one in self.of(kind) if one | wanted == one]):
+            while not (found := [one for one in self.of(kind) if {**one, **wanted} == one]):
                 self._news.clear()
                 await self._news.wait()
         return found[0]
@@ -196,3 +196,33 @@ async def start(
     tls = ssl.create_default_context(cafile=directory / "ca" / "ca.pem")
     async with Relay(config, journal=journal, clock=clock, rng=Random(1)) as relay:
         yield Stage(relay, journal, tls)
+
+
+async def upgrade(
+    stage: Stage, *protocols: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A WebSocket by hand, which does nothing by itself; each protocol is a header of its own."""
+    reader, writer = await asyncio.open_connection(
+        "localhost", stage.relay.plain_port, limit=1 << 20
+    )
+    lines = [
+        "GET /event/realtime HTTP/1.1",
+        "Host: localhost",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        *(f"Sec-WebSocket-Protocol: {one}" for one in protocols or offer(KEY)),
+    ]
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert b" 101 " in head
+    assert b"Sec-WebSocket-Protocol: aws-appsync-event-ws\r\n" in head
+    return reader, writer
+
+
+def masked(opcode: int, payload: bytes) -> bytes:
+    """A client's frame of less than 64 KiB; its mask changes nothing."""
+    size = len(payload)
+    length = bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+    return bytes((0x80 | opcode,)) + length + bytes(4) + payload

@@ -7,10 +7,9 @@ import socket
 
 import pytest
 
-from event_protocol.handshake import offer
 from event_protocol.limits import Limits
 from relay.config import Budgets
-from tests.shell.relay_stage import KEY, start
+from tests.shell.relay_stage import KEY, masked, start, upgrade
 
 
 @pytest.fixture
@@ -180,29 +179,6 @@ async def test_who_does_not_read_is_cut_and_nobody_else_notices(tmp_path):
             slow.connection.transport.resume_reading()
             assert await slow.ended() == (None, "")
             assert "publish_success" in await quick.publish("/default/x", "1")
-
-
-async def upgrade(stage, **options):
-    """A WebSocket by hand, which reads nothing unless told."""
-    reader, writer = await asyncio.open_connection(
-        "localhost", stage.relay.plain_port, limit=1024, **options
-    )
-    protocols = ", ".join(offer(KEY))
-    writer.write(
-        b"GET /event/realtime HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-        b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-        b"Sec-WebSocket-Protocol: " + protocols.encode() + b"\r\n\r\n"
-    )
-    assert b"101" in await reader.readuntil(b"\r\n\r\n")
-    return reader, writer
-
-
-def masked(opcode, payload):
-    length = (
-        bytes((0x80 | len(payload),)) if len(payload) < 126 else b"\xfe" + len(payload).to_bytes(2)
-    )
-    return bytes((0x80 | opcode,)) + length + bytes(4) + payload
 
 
 async def test_who_says_goodbye_and_does_not_read_is_not_kept_for_ever(tmp_path, monkeypatch):

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 import websockets
 
+from event_protocol.handshake import offer
 from event_protocol.limits import Limits
 from relay.auth.api_key import ApiKey
 from relay.auth.base import AuthMode
 from relay.config import NamespaceConfig
-from tests.shell.relay_stage import DENIED, HTTP_HOST, KEY, api_config, start
+from tests.shell.relay_stage import DENIED, HTTP_HOST, KEY, api_config, masked, start, upgrade
 
 WRONG = {"x-api-key": "da2-wrong"}
 
@@ -57,6 +58,15 @@ async def test_credentials_in_plain_headers_open_the_door(stage):
     headers = {"x-api-key": KEY["x-api-key"], "x-amz-date": "20270101T000000Z"}
     async with stage.socket(None, additional_headers=headers) as socket:
         assert "connection_ack" in await socket.ask(type="connection_init")
+
+
+async def test_offers_in_headers_of_their_own_are_read_in_any_order(stage):
+    name, token = offer(KEY)
+    for protocols in ((name, token), (token, name), (f"{token}, {name}",)):
+        reader, writer = await upgrade(stage, *protocols)
+        writer.write(masked(1, b'{"type":"connection_init"}'))
+        assert b"connection_ack" in await reader.readuntil(b"}")
+        writer.transport.abort()
 
 
 @pytest.mark.parametrize(

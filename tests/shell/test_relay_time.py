@@ -1,5 +1,6 @@
 """Durations of the channel, on a clock that is moved by hand."""
 
+import asyncio
 import json
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from event_protocol.limits import Limits
 from relay.auth.api_key import ApiKey
 from relay.config import Budgets
-from tests.shell.relay_stage import DENIED, KEY, WatchedClock, api_config, start
+from tests.shell.relay_stage import DENIED, KEY, WatchedClock, api_config, masked, start, upgrade
 
 
 @pytest.fixture
@@ -62,6 +63,40 @@ async def test_a_connection_ends_normally_after_24_hours(tmp_path, clock):
         assert [fact["reason"] for fact in stage.journal.of("relay.connection.closed")][:1] == [
             "age"
         ]
+
+
+async def test_who_does_not_answer_the_goodbye_is_not_heard_and_is_cut(tmp_path, clock):
+    publish = json.dumps(
+        {
+            "type": "publish",
+            "id": "p",
+            "channel": "/default/x",
+            "events": ['"too late"'],
+            "authorization": KEY,
+        }
+    )
+    async with (
+        start(tmp_path, clock=clock, budgets=Budgets(close=0.2)) as stage,
+        stage.socket() as listening,
+    ):
+        reader, writer = await upgrade(stage)
+        writer.write(masked(1, b'{"type":"connection_init"}'))
+        await reader.readuntil(b'{"type":"ka"}')
+        clock.advance(43_200)
+        async with stage.socket() as young:
+            await young.subscribe("/default/x")
+            clock.advance(43_260)
+            assert await listening.ended() == (1000, "")
+            async with asyncio.timeout(10):
+                await reader.readuntil(b"\x88\x02\x03\xe8")  # close, 1000
+            writer.write(masked(1, publish.encode()))
+            closed = await stage.journal.fact("relay.connection.closed", received=0, code=1000)
+            assert closed["reason"] == "age"
+            async with asyncio.timeout(10):
+                assert await reader.read() == b""
+            await stage.post("/default/x", '"in time"')
+            assert r'"event":"\"in time\""' in await young.hear()
+        writer.transport.abort()
 
 
 async def test_durations_are_scaled_and_the_client_is_told(tmp_path, clock):
