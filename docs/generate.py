@@ -88,6 +88,24 @@ topologies = ["nat", "no-nat"]
 invocations = 50
 ```
 
+Several functions for `natless dev`: a table of its name for each, with the keys of `[function]`. A
+folder that is left out is the file's own:
+
+```toml
+[functions.orders]
+folder = "src/orders"
+handler = "app.handler"
+environment = {{ TABLE = "orders" }}
+
+[functions.mail]
+folder = "src/mail"
+timeout = 5
+
+[dev]
+port = 9400
+topology = "no-nat"
+```
+
 [The JSON Schema](settings.schema.json) of this file is generated from the code.
 """
 

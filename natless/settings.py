@@ -10,9 +10,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -33,12 +33,29 @@ def example_folder() -> Path:
     return installed if installed.is_dir() else here.parent / "examples" / "hello"
 
 
+FUNCTION_NAME = r"^[A-Za-z0-9-_]{1,64}$"
+
+Fallback = Literal[
+    "faithful",
+    "retry",
+    "route",
+    "deployed",
+    "http",
+    "error",
+    "static",
+    "ok",
+    "partial",
+    "observe",
+    "sst_text",
+]
+
+
 class FunctionSettings(BaseModel):
     """The function under test."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field("hello", pattern=r"^[A-Za-z0-9-_]{1,64}$", description="The function's name.")
+    name: str = Field("hello", pattern=FUNCTION_NAME, description="The function's name.")
     folder: Path = Field(
         default_factory=example_folder,
         description="The folder with the handler's code; by default the example that comes along.",
@@ -48,6 +65,7 @@ class FunctionSettings(BaseModel):
         pattern=r"^[^\s]+\.[^\s.]+$",
         description="module.function, as on Lambda.",
     )
+    runtime: Literal["python"] = Field("python", description="The handler's language.")
     timeout: float = Field(
         20.0, ge=1, le=900, description="Seconds until Lambda ends an invocation."
     )
@@ -55,9 +73,44 @@ class FunctionSettings(BaseModel):
     environment: dict[str, str] = Field(
         default_factory=dict, description="Environment variables of the function."
     )
-    fallbacks: list[Literal["deployed", "http", "error"]] = Field(
+    fallbacks: list[Fallback] = Field(
         ["deployed", "http", "error"],
         description="Who answers when the channel does not; `error` closes every list.",
+    )
+
+
+class RegisteredFunction(FunctionSettings):
+    """One of several functions, ``[functions.NAME]``: the same keys, the name is the table's."""
+
+    name: str = Field("", max_length=0, description="Left out: the table's name is the function's.")
+    folder: Path = Field(Path(), description="The folder with the handler's code.")
+
+
+class DevSettings(BaseModel):
+    """The development loop, ``natless dev``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    port: int = Field(
+        9400,
+        ge=0,
+        le=65535,
+        description="Port of the Invoke API on loopback; the functions' URLs follow it. 0: any.",
+    )
+    topology: str = Field(
+        "", description="Network the functions run in, such as `no-nat`. Empty: this machine's own."
+    )
+    environments: int = Field(
+        10, ge=1, le=100, description="Execution environments of a function; more calls get 429."
+    )
+    retries: list[float] = Field(
+        [60.0, 120.0],
+        max_length=2,
+        description="Seconds before each retry of an asynchronous invocation that failed.",
+    )
+    hosts: list[str] = Field(
+        default_factory=list,
+        description="Host names, such as a tunnel's, that may call the functions' URLs too.",
     )
 
 
@@ -92,7 +145,23 @@ class Settings(BaseSettings):
         "us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="The AWS region to imitate."
     )
     function: FunctionSettings = Field(default_factory=FunctionSettings)
+    functions: dict[
+        Annotated[str, StringConstraints(pattern=FUNCTION_NAME)], RegisteredFunction
+    ] = Field(
+        default_factory=dict,
+        description="Several functions for `natless dev`, a table `[functions.NAME]` for each.",
+    )
     demo: DemoSettings = Field(default_factory=DemoSettings)
+    dev: DevSettings = Field(default_factory=DevSettings)
+
+    def registry(self) -> tuple[FunctionSettings, ...]:
+        """The functions: those of ``[functions]``, or the one of ``[function]``."""
+        if not self.functions:
+            return (self.function,)
+        return tuple(
+            FunctionSettings(**each.model_dump(exclude={"name"}), name=name)
+            for name, each in self.functions.items()
+        )
 
 
 def load_settings(
@@ -150,9 +219,12 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def _from_its_place(said: dict[str, Any], place: Path) -> dict[str, Any]:
     """Folders in a file are meant from where the file lies."""
-    function = said.get("function")
+    function, functions = said.get("function"), said.get("functions")
     if isinstance(function, dict) and isinstance(folder := function.get("folder"), str):
         function["folder"] = str(place / folder)
+    for each in functions.values() if isinstance(functions, dict) else ():
+        if isinstance(each, dict) and isinstance(folder := each.get("folder", "."), str):
+            each["folder"] = str(place / folder)
     return said
 
 

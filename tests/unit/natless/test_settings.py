@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from event_protocol.phases import Strategy
 from natless.errors import UsageError
-from natless.settings import example_folder, load_settings
+from natless.settings import Fallback, example_folder, load_settings
 
 
 @pytest.fixture
@@ -53,3 +55,39 @@ def test_a_mistake_is_named_with_its_place(here, text, words):
         load_settings()
     assert "natless.toml" in str(caught.value)
     assert caught.value.hint
+
+
+def test_without_a_registry_there_is_the_one_function(here):
+    assert [each.name for each in load_settings().registry()] == ["hello"]
+
+
+def test_each_table_is_a_function_that_lies_beside_the_file(here):
+    (here / "sub").mkdir()
+    (here / "sub" / "natless.toml").write_text(
+        "[functions.orders]\nhandler = 'app.run'\nfolder = 'orders'\ntimeout = 3\n"
+        "[functions.mail]\nfallbacks = ['static', 'error']\n"
+    )
+    orders, mail = load_settings(file=Path("sub/natless.toml")).registry()
+    assert (orders.name, orders.handler, orders.folder) == ("orders", "app.run", Path("sub/orders"))
+    assert (orders.timeout, mail.name, mail.folder) == (3.0, "mail", Path("sub"))
+    assert mail.fallbacks == ["static", "error"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[functions.'a b']\n", "functions.a b"),
+        ("[functions.a]\nname = 'b'\n", "functions.a.name"),
+        ("[functions.a]\nruntime = 'cobol'\n", "functions.a.runtime"),
+        ("functions = 3\n", "functions"),
+        ("[functions]\na = 3\n", "functions.a"),
+    ],
+)
+def test_a_mistake_in_the_registry_is_named_with_its_place(here, text, words):
+    (here / "natless.toml").write_text(text)
+    with pytest.raises(UsageError, match=words):
+        load_settings()
+
+
+def test_every_fallback_of_the_guest_can_be_configured():
+    assert {*get_args(Fallback)} == {*Strategy} - {Strategy.WORKER}
