@@ -11,6 +11,7 @@ from natless.cli.demo import demo
 from natless.cli.relay import relay
 from natless.cli.running import Terminated
 from natless.cli.shim import shim
+from natless.cli.topology import topology_app
 from natless.errors import NatlessError
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(relay)
 app.add_typer(shim, name="shim")
+app.add_typer(topology_app, name="topology")
 
 
 def _print_version(wanted: bool) -> None:
