@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from natless.container.duties import Duties
-from natless.container.shared import mark_lost, mark_ready
 from natless.vpc import wire
 from natless.vpc.docker_seats import Seat
 
@@ -42,11 +41,9 @@ class Agent:
         signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
         self._duties.prepare()
         while True:
-            with self._report() as control:
-                mark_ready()
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    self._serve(control, waker)
-            mark_lost()
+            lost = contextlib.suppress(BrokenPipeError, ConnectionResetError)
+            with self._report() as control, lost:
+                self._serve(control, waker)
             self._duties.end_programs()
 
     def _report(self) -> socket.socket:

@@ -16,7 +16,7 @@ WAIT_BUDGET = 30.0
 """Seconds until the control part must have written the identity; it takes less than one."""
 
 READY_FILE = Path("/tmp/ready")
-"""There once a part has taken its place: what health checks look at."""
+"""There while every part of the lab is in its place: what the health check looks at."""
 
 _PAUSE = 0.02
 
@@ -130,10 +130,10 @@ class SharedFolder:
 
 
 def mark_ready() -> None:
-    """Tells the engine that this part has taken its place."""
+    """Tells the engine that the lab is whole."""
     READY_FILE.touch()
 
 
 def mark_lost() -> None:
-    """Tells the engine that it has lost it."""
+    """Tells the engine that something is missing."""
     READY_FILE.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import os
 import signal
 from pathlib import Path
 
-from natless.container.shared import SharedFolder, mark_ready
+from natless.container.shared import SharedFolder
 from natless.journal import Fact, Journal
 from natless.worker import Worker, WorkerConfig
 
@@ -51,7 +51,6 @@ async def run_worker(shared: SharedFolder) -> None:
         environment=_environment(),
     )
     async with Worker(config, journal):
-        mark_ready()
         shared.mark_worker()
         print(f"your code answers from {os.environ.get('NATLESS_APP') or FOLDER}", flush=True)
         await ended.wait()

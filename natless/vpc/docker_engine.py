@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +24,9 @@ from natless.vpc.docker_owner import LAB, OWNER, Owner
 
 OLDEST_API = (1, 41)
 """Docker Engine 20.10."""
+
+DEFAULT_HOST = "unix:///var/run/docker.sock"
+"""Where the engine is when ``DOCKER_HOST`` says nothing."""
 
 CALL_BUDGET = 30.0
 """Seconds that one call of the engine's API may take."""
@@ -85,10 +90,11 @@ class Engine:
                 "the Docker SDK for Python is not installed: a folder called docker/ hides that",
                 hint="Run: python -m pip install docker",
             )
+        _knock(os.environ.get("DOCKER_HOST") or DEFAULT_HOST)
         try:
             client = docker.from_env(timeout=int(CALL_BUDGET))
         except DockerException as error:
-            raise _explain_connection(error) from error
+            raise _no_engine(str(error)) from error
         try:
             _check_engine(client)
         except BaseException:
@@ -316,15 +322,28 @@ def _check_engine(client: docker.DockerClient) -> None:
         )
 
 
-def _explain_connection(error: DockerException) -> EnvironmentLacks:
-    text = str(error)
-    if "PermissionError" in text or "Permission denied" in text:
-        return EnvironmentLacks(
-            "this user may not talk to the Docker engine",
-            hint="Run: sudo usermod -aG docker $USER, then log in again; or use --network netns.",
-        )
+def _knock(host: str) -> None:
+    """Says plainly what the SDK wraps three times over, and leaves no socket open as it does."""
+    scheme, _, path = host.partition("://")
+    if scheme != "unix":
+        return
+    with socket.socket(socket.AF_UNIX) as door:
+        door.settimeout(CALL_BUDGET)
+        try:
+            door.connect(path)
+        except PermissionError as error:
+            raise EnvironmentLacks(
+                f"this user may not talk to the Docker engine at {path}",
+                hint="Run: sudo usermod -aG docker $USER, then log in again; or use"
+                " --network netns.",
+            ) from error
+        except OSError as error:
+            raise _no_engine(f"{path}: {error.strerror or error}") from error
+
+
+def _no_engine(said: str) -> EnvironmentLacks:
     return EnvironmentLacks(
-        f"no Docker engine answers: {text}",
+        f"no Docker engine answers: {said}",
         hint="Start it (sudo systemctl start docker), set DOCKER_HOST, or use --network netns.",
     )
 
