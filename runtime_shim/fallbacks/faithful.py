@@ -48,7 +48,7 @@ class FaithfulFallback:
             NoAnswer: where it has none.
         """
         span = failure.span
-        if span.detail.get("clipped"):
+        if span.outcome is Outcome.TIMEOUT and span.detail.get("clipped"):
             raise NoAnswer(math.inf)  # the bridge does not look at the deadline: Lambda ends it
         if span.phase is Phase.PUBLISH:
             raise NoAnswer(0.0)

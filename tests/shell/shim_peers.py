@@ -164,7 +164,11 @@ class ScriptedRuntimeApi:
     """Lambda's side: events go in by ``put``, answers come out by ``answer``."""
 
     def __init__(self) -> None:
-        self._events: asyncio.Queue[web.Response] = asyncio.Queue()
+        self._events: asyncio.Queue[tuple[str, bytes, dict[str, str]]] = asyncio.Queue()
+        self._current: tuple[str, bytes, dict[str, str]] | None = None
+        self.waits = 0  # requests for an event
+        self.on_posted: Callable[[], Any] | None = None  # after an answer was taken, before 202
+        self.given = 0  # events handed out, the same one twice counted twice
         self._waiting: dict[str, asyncio.Future[Posted]] = {}
         self.posted: list[tuple[str, Posted]] = []
         self.init_error: asyncio.Future[Posted] = asyncio.get_running_loop().create_future()
@@ -182,7 +186,7 @@ class ScriptedRuntimeApi:
             "Content-Type": "application/json",
         } | {name.replace("_", "-"): value for name, value in headers.items()}
         self._waiting[request_id] = asyncio.get_running_loop().create_future()
-        self._events.put_nowait(web.Response(body=body, headers=all_headers))
+        self._events.put_nowait((request_id, body, all_headers))
         return request_id
 
     async def answer(self, request_id: str) -> Posted:
@@ -211,7 +215,13 @@ class ScriptedRuntimeApi:
             await runner.cleanup()
 
     async def _next(self, _: web.Request) -> web.Response:
-        return await self._events.get()
+        """The next event; the same one again while nobody has answered it, as Lambda does."""
+        self.waits += 1
+        if self._current is None or self._waiting[self._current[0]].done():
+            self._current = await self._events.get()
+        _, body, headers = self._current
+        self.given += 1
+        return web.Response(body=body, headers=headers)
 
     async def _take(self, request: web.Request) -> web.Response:
         request_id = request.match_info["id"]
@@ -221,6 +231,8 @@ class ScriptedRuntimeApi:
         if waiting.done():
             return web.json_response({"errorType": "InvalidStateTransition"}, status=403)
         waiting.set_result(posted)
+        if self.on_posted is not None:
+            await self.on_posted()
         return web.json_response({"status": "OK"}, status=self.status)
 
     async def _take_init_error(self, request: web.Request) -> web.Response:
@@ -345,9 +357,86 @@ class ScriptedRelay:
                 for event in frame.events:
                     await self.developer.take(event, self.say(send))
 
+    async def deliver(self, event: str) -> None:
+        """The developer's voice on the latest connection."""
+        await self.connections[-1].send(encode(Data(self._subscription, event)))
+
     def say(self, send: Send) -> Say:
         """The developer's voice on this connection."""
         return Say(lambda event: send(Data(self._subscription, event)))
+
+
+class HttpDoor:
+    """``POST /event`` of a scripted relay. A test replaces ``on_post`` to misbehave."""
+
+    def __init__(self, relay: ScriptedRelay) -> None:
+        self._relay = relay
+        self.headers: list[Mapping[str, str]] = []
+        self.bodies: list[Any] = []
+        self.on_post: Callable[[Any], Any] = self.accept
+        self.port = 0
+
+    async def accept(self, _: Any) -> web.Response:
+        return web.json_response({"failed": [], "successful": [{"identifier": "e-1", "index": 0}]})
+
+    async def _take(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.headers.append(request.headers)
+        self.bodies.append(body)
+        response: web.Response = await self.on_post(body)
+        if response.status == 200 and self._relay.developer is not None:
+            for event in body["events"]:
+                await self._relay.developer.take(event, Say(self._relay.deliver))
+        return response
+
+    @contextlib.asynccontextmanager
+    async def serving(self, context: ssl.SSLContext) -> AsyncIterator[HttpDoor]:
+        app = web.Application(client_max_size=4 * 1024 * 1024)
+        app.router.add_post("/event", self._take)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+        await site.start()
+        self.port = runner.addresses[0][1]
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+
+
+class ScriptedProxy:
+    """An HTTP proxy that opens every tunnel to one port, whatever host was asked for."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self.heads: list[str] = []
+        self.reply = "200 Connection established"
+        self.port = 0
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(f"HTTP/1.1 {self.reply}\r\n\r\n".encode())
+        if self.reply.startswith("200"):
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+        writer.close()
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[ScriptedProxy]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
 
 
 async def _nothing(_: Send) -> None:
@@ -476,6 +565,9 @@ class Bench:
     developer: Developer
     guest: Guest
     task_root: Path
+    door: HttpDoor
+    environment: Mapping[str, str]
+    background: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def ask(self, event: Any, **options: Any) -> tuple[Posted, InvocationRecord]:
         posted = await self.api.ask(event, **options)
@@ -487,9 +579,11 @@ async def bench(
     tmp_path: Path,
     *,
     set_up: Callable[[ScriptedRelay], Any] = lambda _: None,
+    set_up_door: Callable[[HttpDoor], Any] = lambda _: None,
     handler: Callable[[Any], Any] = lambda event: {"echo": event},
     code: str = "def handler(event, context): return {'deployed': event}",
     certificate_names: tuple[str, ...] = ("localhost", "127.0.0.1"),
+    port: int = 0,
     **environment: str,
 ) -> AsyncIterator[Bench]:
     """A guest between a scripted Runtime API and a scripted relay, all on loopback.
@@ -503,8 +597,16 @@ async def bench(
     developer = Developer(handler)
     relay = ScriptedRelay(developer)
     set_up(relay)
-    async with ScriptedRuntimeApi().serving() as api, relay.serving(context):
+    door = HttpDoor(relay)
+    set_up_door(door)
+    async with (
+        ScriptedRuntimeApi().serving() as api,
+        relay.serving(context, port),
+        door.serving(context),
+    ):
+        if environment.get("NATLESS_PROFILE") == "sst":
+            environment.setdefault("NATLESS_HTTP", f"localhost:{door.port}")
         host = environment.pop("host", f"localhost:{relay.port}")
         variables = guest_environment(api, host=host, ca=ca, task_root=task_root, **environment)
         async with run_guest(variables, directory=task_root) as guest:
-            yield Bench(api, relay, developer, guest, task_root)
+            yield Bench(api, relay, developer, guest, task_root, door, variables)
