@@ -52,8 +52,8 @@ def refusing(times: int, error_type: str = "InternalFailure") -> Any:
 
 
 def with_fallbacks(tmp_path: Path, names: str, **options: Any) -> Any:
-    options = {"set_up": closed, "NATLESS_BUDGET_PUBLISH_PAUSE": "0.01"} | options
-    return bench(tmp_path, NATLESS_FALLBACKS=names, **options)
+    pause: dict[str, Any] = {"NATLESS_BUDGET_PUBLISH_PAUSE": "0.01"}
+    return bench(tmp_path, NATLESS_FALLBACKS=names, **({"set_up": closed} | pause | options))
 
 
 # --- retry ----------------------------------------------------------------------------------------
