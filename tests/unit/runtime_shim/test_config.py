@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,59 @@ def test_a_command_is_a_json_list_or_a_shells_words() -> None:
 def test_a_command_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="NATLESS_DEPLOYED_COMMAND"):
         parse_command(text)
+
+
+def config(**variables: str) -> ShimConfig:
+    return ShimConfig.from_environment(ENVIRONMENT | variables)
+
+
+def test_the_profile_of_sst_has_its_constants_and_its_fallback() -> None:
+    sst = config(NATLESS_PROFILE="sst")
+    assert sst.fallbacks == (Strategy.FAITHFUL, Strategy.ERROR)
+    budgets = sst.budgets
+    assert (budgets.publish_tcp, budgets.publish_tls, budgets.publish_answer) == (30, 10, math.inf)
+    assert (budgets.connect_tcp, budgets.subscribe_ack, budgets.dev_first) == (math.inf, 3, 16)
+    assert (budgets.dev_total, budgets.answer_reserve) == (900, 0)
+
+
+def test_a_budget_goes_before_the_profile_and_may_be_none() -> None:
+    changed = config(NATLESS_PROFILE="sst", NATLESS_BUDGET_CONNECT_TCP="1.5")
+    assert changed.budgets.connect_tcp == 1.5
+    assert config(NATLESS_BUDGET_CONNECT_TCP="none").budgets.connect_tcp == math.inf
+
+
+def test_an_empty_word_of_a_command_is_a_word() -> None:
+    assert parse_command("python3 ''") == ("python3", "")
+
+
+def test_observe_stands_before_whoever_could_answer() -> None:
+    assert parse_fallbacks("http,observe") == (Strategy.OBSERVE, Strategy.HTTP, Strategy.ERROR)
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"NATLESS_PROFILE": "bridge"}, "none of default, sst"),
+        ({"NATLESS_FALLBACKS": "static"}, "NATLESS_STATIC is not set"),
+        ({"NATLESS_STATIC": "{"}, "NATLESS_STATIC is not JSON"),
+        ({"NATLESS_STATIC": "@/no/such/file"}, "/no/such/file cannot be read"),
+        ({"NATLESS_FALLBACKS": "observe,faithful"}, "exclude each other"),
+        ({"NATLESS_SPOOL_BYTES": "1e3"}, "NATLESS_SPOOL_BYTES"),
+        ({"NATLESS_BREAKER": "often"}, "NATLESS_BREAKER"),
+        ({"NATLESS_ROUTES": "https://x"}, "NATLESS_ROUTES"),
+        ({"NATLESS_FALLBACKS": "route", "HTTPS_PROXY": "ftp://x"}, "HTTPS_PROXY"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(variables: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        config(**variables)
+
+
+def test_a_proxy_of_the_functions_own_is_no_concern_without_route() -> None:
+    assert config(HTTPS_PROXY="ftp://x").proxy is None
+
+
+def test_a_static_payload_may_be_a_file(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text("[1]")
+    text = f"@{tmp_path / 'p.json'}"
+    assert config(NATLESS_FALLBACKS="static", NATLESS_STATIC=text).static == b"[1]"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from runtime_shim import spool as module
 from runtime_shim.spool import Spool, SpoolFull, encode_event
 
 
@@ -42,12 +41,16 @@ def test_it_is_on_the_disk_before_its_name_is_there(
 ) -> None:
     order: list[str] = []
     replace = Path.replace
-    monkeypatch.setattr(
-        module.os, "fsync", lambda fd: order.append(Path(os.readlink(f"/proc/self/fd/{fd}")).suffix)
-    )
-    monkeypatch.setattr(
-        module.Path, "replace", lambda self, to: (order.append("rename"), replace(self, to))[1]
-    )
+
+    def sync(handle: int) -> None:
+        order.append(Path(f"/proc/self/fd/{handle}").readlink().suffix)
+
+    def rename(self: Path, target: Path) -> Path:
+        order.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", rename)
     Spool(tmp_path / "spool", max_bytes=10).keep("id", b"1")
     assert order == [".part", "rename", ""]
 
@@ -58,7 +61,7 @@ def test_a_write_that_fails_leaves_no_half_file(
     def fail(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space"):
         Spool(tmp_path, max_bytes=10).keep("id", b"1")
     assert list(tmp_path.iterdir()) == []
