@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import os
 import secrets
+import shlex
+import shutil
 import signal
 import string
 import time
@@ -44,8 +46,8 @@ WATCH_INTERVAL = 1.0
 """Seconds between two looks at whether every agent is still there."""
 
 _PAUSE = 0.02
-_PYTHON = "/usr/local/bin/python3"
-_SHIM = "/opt/natless/natless-shim.pyz"
+_ARCHIVES = Path("/opt/natless")
+_BOOTSTRAP = "/usr/local/bin/python3 -I /opt/natless/natless-shim.pyz"
 _TASK_ROOT = Path("/var/task")
 _LAB_USER, _ROOT, _SANDBOX = 10001, 0, 1000
 _USERS = {
@@ -131,6 +133,9 @@ def prepare(shared: SharedFolder) -> Identity:
     names = [*aws_names(region), "localhost", "relay", ADDRESSES.internet.address]
     authority.issue(names, directory=shared.path)
     shared.ca.write_bytes(authority.ca_path.read_bytes())
+    shared.archives.mkdir(exist_ok=True)
+    for archive in _ARCHIVES.glob("*.pyz"):
+        shutil.copy(archive, shared.archives)
     alphabet = string.ascii_lowercase + string.digits
     identity = Identity(
         label="".join(secrets.choice(alphabet) for _ in range(26)),
@@ -149,7 +154,7 @@ def describe_function(identity: Identity, shared: SharedFolder, *, api: Api) -> 
         name=identity.function,
         handler=identity.handler,
         task_root=_TASK_ROOT,
-        bootstrap=(_PYTHON, "-I", _SHIM),
+        bootstrap=tuple(shlex.split(os.environ.get("NATLESS_BOOTSTRAP") or _BOOTSTRAP)),
         timeout=float(os.environ.get("NATLESS_TIMEOUT") or 20),
         region=identity.region,
         environment={
@@ -162,6 +167,7 @@ def describe_function(identity: Identity, shared: SharedFolder, *, api: Api) -> 
             "NATLESS_NAMESPACE": identity.namespace,
             "NATLESS_FUNCTION_ID": identity.function,
             "NATLESS_FALLBACKS": os.environ.get("NATLESS_FALLBACKS") or "deployed,http,error",
+            "AWS_LAMBDA_EXEC_WRAPPER": "/opt/natless/wrapper",
             # What only a sandbox of ours has to be told: it may write nowhere else.
             "HOME": "/tmp",
         },

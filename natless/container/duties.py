@@ -30,6 +30,9 @@ from natless.vpc.tcp_table import parse_tcp_table
 Reply = tuple[dict[str, Any], Sequence[int]]
 Request = Callable[[Any, wire.Packet, Sequence[int]], Reply]
 
+KEEP_ENVIRONMENT = "NATLESS_KEEP_ENVIRONMENT"
+"""Set where programs get the container's variables, too."""
+
 _DNS_PORT = 53
 
 
@@ -77,7 +80,7 @@ class Duties:
         stdout, stderr = descriptors
         program = subprocess.Popen(
             request["argv"],
-            env=request["environment"],
+            env=_join(request["environment"]),
             cwd=request["directory"],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
@@ -279,6 +282,14 @@ def _start(
     for each in handed.values():
         each.close()
     return Servant(role, process.pid, ours)
+
+
+def _join(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """In an image of the user's own, what the image sets counts too: where its interpreter is."""
+    if not os.environ.get(KEEP_ENVIRONMENT):
+        return environment
+    own = {name: value for name, value in os.environ.items() if not name.startswith("NATLESS_")}
+    return {**own, **environment, "PATH": own.get("PATH", environment.get("PATH", os.defpath))}
 
 
 def _setting(name: str) -> str:

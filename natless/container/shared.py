@@ -57,6 +57,11 @@ class SharedFolder:
         """Where ``NATLESS_SHARED`` says, or in the memory that the containers share."""
         return cls(Path(os.environ.get("NATLESS_SHARED", DEFAULT_FOLDER)))
 
+    @property
+    def archives(self) -> Path:
+        """The guest and the agent, for containers of other images."""
+        return self.path / "archives"
+
     def _named(self, variable: str, name: str) -> Path:
         """A file of the folder, unless somebody put it elsewhere."""
         return Path(os.environ.get(variable) or self.path / name)

@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -80,11 +81,13 @@ class Loop:
 
     folder: Path
     port: int
+    files: tuple[str, ...] = ("compose.yaml",)
     environment: dict[str, str] = field(default_factory=dict)
 
     def compose(self, *arguments: str, budget: float = UP_BUDGET) -> str:
+        files = [part for name in self.files for part in ("-f", name)]
         done = subprocess.run(
-            ["docker", "compose", "-p", PROJECT, *arguments],
+            ["docker", "compose", "-p", PROJECT, *files, *arguments],
             cwd=ROOT,
             env=os.environ
             | {"NATLESS_APP": str(self.folder), "NATLESS_PORT": str(self.port)}
@@ -134,19 +137,26 @@ class Loop:
         return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in known}
 
 
-@pytest.fixture(scope="module")
-def loop(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
-    """Up once for all tests of a module; images are built from the sources as they are."""
-    folder = tmp_path_factory.mktemp("app") / "hello"
-    shutil.copytree(ROOT / "examples" / "hello", folder)
-    folder.parent.chmod(0o755)  # pytest's folders are closed; a developer's are not
-    loop = Loop(folder, _free_port())
+@contextmanager
+def run_loop(folder: Path, *files: str, **environment: str) -> Iterator[Loop]:
+    """Up for as long as the block lasts; images are built from the sources as they are."""
+    app = folder / "hello"
+    shutil.copytree(ROOT / "examples" / "hello", app)
+    folder.chmod(0o755)  # pytest's folders are closed; a developer's are not
+    loop = Loop(app, _free_port(), ("compose.yaml", *files), environment)
     try:
         loop.compose("up", "--build", "--detach", "--wait")
         _wait_for_control(loop)
         yield loop
     finally:
         loop.compose("down", "--timeout", "2")
+
+
+@pytest.fixture(scope="module")
+def loop(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
+    """Up once for all tests of a module."""
+    with run_loop(tmp_path_factory.mktemp("app")) as loop:
+        yield loop
 
 
 def _free_port() -> int:
