@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import math
 import os
 import re
 import sys
@@ -135,19 +136,28 @@ def budgets_page() -> str:
         re.findall(r"^    (\w+): \w+ = \(?\s*[\d.]+ *# (.+?)$", source, flags=re.MULTILINE)
     )
     rows = []
+
+    def shown(value: float, unit: str) -> str:
+        return "none" if value in (math.inf, module.UNLIMITED) else f"{value}{unit}"
+
     for each in fields(module.Budgets):
         name = each.name.replace("_", ".", 1)
         unit = "" if each.type == "int" else " s"
         variable = module.PREFIX + each.name.upper()
-        rows.append(f"| `{name}` | {each.default}{unit} | {notes[each.name]} | `{variable}` |")
+        imitated = shown(getattr(module.PROFILES[module.Profile.SST], each.name), unit)
+        rows.append(
+            f"| `{name}` | {each.default}{unit} | {imitated} | {notes[each.name]} | `{variable}` |"
+        )
     table = "\n".join(rows)
     return f"""# Budgets of the shim
 
 Every wait of the guest in the function has a name. What is left until the invocation's deadline,
-less `answer.reserve`, clips each of them. Set one through the function's environment.
+less `answer.reserve`, clips each of them. Set one through the function's environment; `none` takes
+its limit away. The column *sst* is what `NATLESS_PROFILE=sst` starts from: the constants of SST's
+bridge, and ours where it has no such wait.
 
-| Budget | Default | What it bounds and imitates | Variable |
-|---|---|---|---|
+| Budget | Default | sst | What it bounds and imitates | Variable |
+|---|---|---|---|---|
 {table}
 """
 
