@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import sys
+from asyncio import sslproto
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -26,6 +27,7 @@ from relay.journal import Journal, LineJournal, NoJournal
 from relay.service import Relay
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
+TLS_BUFFER_BYTES = 32 << 10  # two records; smaller ones cost time
 KEPT_BYTES = 4 << 20  # more than a frame; what is larger, such as a backlog, goes back at once
 
 
@@ -37,6 +39,7 @@ def main() -> int:
     try:
         _raise_open_files()
         _keep_freed_memory()
+        _shrink_tls_buffers()
         with _open_journal(command.flags.journal) as journal:
             asyncio.run(_serve(command, journal))
     except RelayError as error:
@@ -147,6 +150,15 @@ def _raise_open_files() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _shrink_tls_buffers() -> None:
+    """Makes asyncio read TLS in smaller pieces: it keeps a whole buffer for each connection.
+
+    Of 256 KiB, by default; ten thousand idle clients would hold 2.6 GB.
+    """
+    with suppress(AttributeError):
+        sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
 
 
 def _keep_freed_memory() -> None:

@@ -72,7 +72,7 @@ class Admin:
             "subscriptions": connection.describe_subscriptions(),
             "received": visit.received,
             "delivered": outlet.delivered,
-            "unsent_bytes": outlet.unsent(),
+            "unsent_bytes": outlet.look(),
         }
 
 

@@ -115,6 +115,16 @@ class Outlet:
         self.lost = 0
         self.backlog: Backlog | None = None
 
+    def look(self) -> int:
+        """How many bytes are unsent; 0 when the transport is gone.
+
+        asyncio's TLS transport forgets its other half when it is closed twice, and then raises.
+        """
+        try:
+            return self.unsent()
+        except AttributeError:
+            return 0
+
     def count_lost(self) -> int:
         """Adds the events in the backlog to ``lost``, once; returns ``lost``."""
         if self.backlog is not None:
@@ -275,10 +285,13 @@ class Hub:
             data = b"".join(queue) if len(queue) > 1 else queue[0]
             queue.clear()
             count, outlet.queued = outlet.queued, 0
-            outlet.write(data)
             outlet.delivered += count
-            if (unsent := outlet.unsent()) or outlet.backlog:
-                self._note_backlog(outlet, unsent, len(data), count)
+            try:
+                outlet.write(data)
+                if (unsent := outlet.unsent()) or outlet.backlog:
+                    self._note_backlog(outlet, unsent, len(data), count)
+            except AttributeError:  # see Outlet.look; whoever closed it will leave by itself
+                outlet.lost += count
 
     def _write_routes(self) -> None:
         routes, self._routes = self._routes, []
@@ -289,10 +302,13 @@ class Hub:
                 pieces = splice(tails, length)
                 for prefix, write, unsent_bytes, outlet in targets:
                     data = prefix.join(pieces)
-                    write(data)
                     outlet.delivered += count
-                    if (unsent := unsent_bytes()) or outlet.backlog:
-                        self._note_backlog(outlet, unsent, len(data), count)
+                    try:
+                        write(data)
+                        if (unsent := unsent_bytes()) or outlet.backlog:
+                            self._note_backlog(outlet, unsent, len(data), count)
+                    except AttributeError:  # see Outlet.look
+                        outlet.lost += count
 
     def _note_backlog(self, outlet: Outlet, unsent: int, written: int, events: int) -> None:
         """Keeps account of which writes the socket has not taken, and finds who is too slow."""

@@ -326,7 +326,7 @@ class Link:
         )
         if self._end is not None and not self._end.done():
             self._end.set_result(None)
-        if outlet.unsent():  # a client that never reads must not keep it for ever
+        if outlet.look():  # a client that never reads must not keep it for ever
             loop = asyncio.get_running_loop()
             loop.call_later(shared.budgets.close, self._transport.abort)
 

@@ -29,7 +29,8 @@ def matches(pattern, channel):
 class Listener:
     """One connection with some subscriptions, and what each of them heard."""
 
-    def __init__(self, patterns):
+    def __init__(self, patterns, *, is_plain):
+        self.is_plain = is_plain
         self.patterns = {f"s{number}": pattern for number, pattern in enumerate(patterns)}
         self.heard = defaultdict(lambda: defaultdict(list))
         self.count = 0
@@ -38,7 +39,7 @@ class Listener:
     async def run(self, stage, *, until):
         """Listens until so many events came, then vanishes without a word."""
         with contextlib.suppress(websockets.ConnectionClosed):
-            async with stage.socket() as socket:
+            async with stage.socket(is_plain=self.is_plain) as socket:
                 for name, pattern in self.patterns.items():
                     await socket.say(type="subscribe", id=name, channel=pattern, authorization=KEY)
                 acked = 0
@@ -79,11 +80,14 @@ async def publish_all(stage, channel, rng):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_what_is_heard_is_in_order_without_gaps_or_repetitions(tmp_path, seed):
+@pytest.mark.parametrize("is_plain", [True, False])
+async def test_what_is_heard_is_in_order_without_gaps_or_repetitions(
+    tmp_path, caplog, seed, is_plain
+):
     rng = Random(seed)
     async with start(tmp_path) as stage:
         every = [sum(matches(one, channel) for channel in CHANNELS) for one in PATTERNS]
-        faithful = [Listener([one]) for one in PATTERNS] + [Listener(PATTERNS)]
+        faithful = [Listener(each, is_plain=is_plain) for each in (*zip(PATTERNS), PATTERNS)]
         wanted = [*(EVENTS * one for one in every), EVENTS * sum(every)]
         staying = [
             asyncio.create_task(one.run(stage, until=count))
@@ -99,7 +103,8 @@ async def test_what_is_heard_is_in_order_without_gaps_or_repetitions(tmp_path, s
 
         async def come_and_go():
             while not all(task.done() for task in publishing):
-                one = Listener(rng.choices(PATTERNS, k=rng.randint(1, 3)))
+                some = rng.choices(PATTERNS, k=rng.randint(1, 3))
+                one = Listener(some, is_plain=is_plain)
                 fickle.append(one)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(rng.uniform(0.005, 0.05)):
@@ -125,15 +130,17 @@ async def test_what_is_heard_is_in_order_without_gaps_or_repetitions(tmp_path, s
         assert sum(
             fact["received"] for fact in stage.journal.of("relay.connection.closed")
         ) == EVENTS * len(CHANNELS)
+        assert not caplog.records
 
 
-async def test_nothing_is_left_of_many_connections(tmp_path):
+@pytest.mark.parametrize("is_plain", [True, False])
+async def test_nothing_is_left_of_many_connections(tmp_path, caplog, is_plain):
     async with start(tmp_path) as stage:
         rng = Random(7)
 
         async def visit(number):
             with contextlib.suppress(websockets.ConnectionClosed):
-                async with stage.socket() as socket:
+                async with stage.socket(is_plain=is_plain) as socket:
                     await socket.subscribe("/default/x", f"s{number}")
                     if rng.random() < 0.5:
                         socket.connection.transport.abort()
@@ -153,3 +160,4 @@ async def test_nothing_is_left_of_many_connections(tmp_path):
                 await asyncio.sleep(0)
         assert not relay._front._visits
         assert len(asyncio.all_tasks()) == tasks
+    assert not caplog.records

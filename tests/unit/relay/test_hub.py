@@ -229,6 +229,25 @@ def test_a_backlog_that_was_taken_is_forgotten(hub, loop):
     assert one.outlet.count_lost() == 0
 
 
+@pytest.mark.parametrize("others", [(), ("/a/c",)])
+def test_a_transport_that_is_gone_takes_nobody_with_it(hub, loop, others):
+    """As asyncio's TLS transport does once it was closed twice."""
+
+    def gone(*_):
+        raise AttributeError
+
+    table, healthy = ChannelTable(), FakeTransport()
+    outlet = Outlet(write=gone, unsent=gone, cut=lambda: None)
+    for number, channel in enumerate(("/a/b", *others)):
+        subscribe(table, None, channel, id=f"x{number}", outlet=outlet)
+    subscribe(table, healthy, "/a/b")
+    publish(hub, table, "/a/b", '"1"')
+    hub.send(outlet, b"answer")
+    loop.tick()
+    assert len(healthy.texts()) == 1
+    assert (outlet.lost, outlet.look()) == (1, 0)
+
+
 def test_delivered_counts_events_and_not_answers(hub, loop):
     table, transport = ChannelTable(), FakeTransport()
     outlet = transport.outlet()
