@@ -250,11 +250,10 @@ class Switchboard:
             received = None
         asyncio.get_running_loop().remove_reader(end)
         seat = _seat_of(received)
-        if seat is None or not self._may_sit(seat, end):
+        # A seat is taken until its holder ends, which a Unix socket tells at once.
+        if seat is None or self.has(seat) or not self._may_sit(seat, end):
             end.close()
             return
-        if seat in self._lines:
-            self._lines[seat].close(f"another {seat} has reported")
         self._lines[seat] = Line(seat, end, on_fact=self._on_fact)
         self._has_changed.set()
 

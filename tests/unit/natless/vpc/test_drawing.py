@@ -1,0 +1,67 @@
+from dataclasses import replace
+
+import pytest
+
+from natless.vpc.drawing import draw_topology
+from natless.vpc.model import Action, Direction, DnsMode, DnsView, Rule, WayOut
+from natless.vpc.topologies import TOPOLOGIES, find
+
+
+@pytest.mark.parametrize("name", TOPOLOGIES)
+def test_a_drawing_fits_a_terminal_and_names_the_promise_and_the_parts_on_aws(name):
+    drawing = draw_topology(find(name))
+    assert all(len(line) <= 88 for line in drawing.splitlines())
+    assert f"promised: {find(name).promise.text}" in drawing
+    assert "AWS::Lambda::Function" in drawing
+    assert drawing.endswith("\n")
+
+
+def test_a_nat_gateway_is_shown_with_the_address_that_the_relay_sees():
+    drawing = draw_topology(find("nat"))
+    assert "NAT gateway 198.51.100.2" in drawing
+    assert "relay 198.51.100.10" in drawing
+
+
+def test_without_a_way_out_the_line_ends_before_the_relay():
+    drawing = draw_topology(find("no-nat"))
+    assert "----x no route" in drawing
+    assert "relay 198" not in drawing
+
+
+def test_an_endpoint_shows_what_its_private_dns_does():
+    drawing = draw_topology(find("endpoint"))
+    assert "AppSync is 10.0.9.10" in drawing
+    assert "private DNS on; answers HTTP 403" in drawing
+
+
+def test_a_public_subnet_has_no_way_back():
+    drawing = draw_topology(replace(find("nat"), way_out=WayOut.INTERNET_GATEWAY))
+    assert "no way back" in drawing
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_stateful", "said"),
+    [
+        (Rule(Direction.OUT, Action.DROP), True, "drops in silence tcp 443 to the internet"),
+        (Rule(Direction.IN, Action.DROP), False, "drops in silence tcp 443 from the internet"),
+        (
+            Rule(Direction.OUT, Action.RESET, longer_than=100),
+            False,
+            "answers with a reset a ClientHello 443 to the internet",
+        ),
+    ],
+)
+def test_rules_are_said_in_words(rule, is_stateful, said):
+    where = {"stateful": (rule,)} if is_stateful else {"stateless": (rule,)}
+    drawing = draw_topology(replace(find("nat"), **where))
+    assert said in drawing
+    part = (
+        "security group" if is_stateful else "network ACL" if not rule.longer_than else "firewall"
+    )
+    assert part in drawing
+
+
+def test_a_resolver_that_says_nothing_is_crossed_out():
+    drawing = draw_topology(replace(find("nat"), dns=DnsView(DnsMode.SILENT)))
+    assert "name? ---x resolver 10.0.0.2" in drawing
+    assert "says nothing" in drawing
