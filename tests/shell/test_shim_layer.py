@@ -73,6 +73,7 @@ def runtime(tmp_path: Path) -> tuple[str, ...]:
     script.write_text(
         "import sys, runpy\n"
         "assert sys.argv[1:] == ['two words', \"it's\", '', '$HOME', '\"'], sys.argv\n"
+        "print('the runtime itself', flush=True)\n"
         "sys.argv = ['awslambdaric', 'app.handler']\n"
         "sys.path.insert(0, '')\n"
         "runpy.run_module('awslambdaric', run_name='__main__')\n"
@@ -100,6 +101,7 @@ async def test_behind_the_wrapper_the_runtime_is_what_deployed_starts(
         record = await guest.record()
     assert posted.json == {"deployed": {"n": 1}}, guest.lines
     assert record.strategy is Strategy.DEPLOYED
+    assert "the runtime itself" in guest.lines
 
 
 async def test_the_wrapper_calls_no_program_but_python(tmp_path: Path, opt: Path) -> None:
@@ -143,13 +145,15 @@ async def test_the_bootstrap_is_the_guest_and_starts_the_functions_own(
     task_root = tmp_path / "task"
     task_root.mkdir()
     own = task_root / "bootstrap.deployed"
-    own.write_text(f"#!{SHELL}\nexec '{sys.executable}' -m awslambdaric app.handler\n")
+    command = f"exec '{sys.executable}' -m awslambdaric app.handler"
+    own.write_text(f"#!{SHELL}\necho the bootstrap itself\n{command}\n")
     own.chmod(0o755)
     async with environment(tmp_path, os.fspath(opt / "bootstrap")) as (api, guest):
         posted = await api.ask({"n": 2})
         record = await guest.record()
     assert posted.json == {"deployed": {"n": 2}}, guest.lines
     assert record.strategy is Strategy.DEPLOYED
+    assert "the bootstrap itself" in guest.lines
 
 
 async def test_a_bootstrap_that_cannot_help_says_so_and_ends(tmp_path: Path, opt: Path) -> None:
