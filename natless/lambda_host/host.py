@@ -104,7 +104,12 @@ class LambdaHost:
         return lambda: self._listeners.remove(listener)
 
     async def invoke(
-        self, payload: bytes, *, client_context: str | None = None, log_tail: bool = False
+        self,
+        payload: bytes,
+        *,
+        client_context: str | None = None,
+        log_tail: bool = False,
+        request_id: str | None = None,
     ) -> InvokeResult:
         """Runs the function once with ``payload``, as a synchronous ``Invoke`` does.
 
@@ -114,13 +119,14 @@ class LambdaHost:
             payload: the event, bytes of JSON; handed to the runtime as they are.
             client_context: JSON text that the runtime gets as its client context.
             log_tail: wait until the environment is idle again and bring the end of its log.
+            request_id: its id, if the caller has one already; a retry has that of the first try.
 
         Returns:
             The answer, also when the function failed, was throttled (429) or the payload is too
             large (413).
         """
         started = self._clock.now()
-        request_id = str(uuid.UUID(self._new_id()))
+        request_id = request_id or str(uuid.UUID(self._new_id()))
         if len(payload) > MAX_REQUEST_BYTES:
             return self._refuse(
                 413,

@@ -1,0 +1,274 @@
+"""The part of Lambda's API that callers use: Invoke, and who is there to be invoked.
+
+===========================================================  ===============================
+``POST /2015-03-31/functions/NAME/invocations``              ``Invoke``
+``GET  /2015-03-31/functions/``                              ``ListFunctions``
+``GET  /2015-03-31/functions/NAME``                          ``GetFunction``
+``GET  /2015-03-31/functions/NAME/configuration``            ``GetFunctionConfiguration``
+``GET  /2021-10-31/functions/NAME/url``                      ``GetFunctionUrlConfig``
+===========================================================  ===============================
+
+Paths, headers and error names are those of the service model in botocore 1.40, checked with boto3;
+signatures are neither asked for nor looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from typing import Any, NoReturn
+
+from aiohttp import web
+
+from natless.lambda_host.door import Handler, refuse_strangers
+from natless.lambda_host.function_name import FunctionName
+from natless.lambda_host.host import MAX_REQUEST_BYTES, InvokeResult, LambdaHost
+from natless.lambda_host.refusal import Refusal, too_large
+from natless.lambda_host.service import Call, LambdaService
+from natless.lambda_host.spec import ACCOUNT, VERSION
+
+MAX_EVENT_BYTES = 1024 * 1024  # asynchronous; 256 KB until October 2025 (AWS Compute Blog)
+MAX_CONTEXT_BYTES = 3583  # of base64 (AWS Lambda API reference, "Invoke")
+# A larger body is read no further; the margin lets its exact size be told when it is just too large
+_READ_BYTES = MAX_REQUEST_BYTES + 1024 * 1024
+
+SERVICE: web.AppKey[LambdaService] = web.AppKey("service", LambdaService)
+
+
+def make_invoke_api(service: LambdaService) -> web.Application:
+    """The application; its owner serves it."""
+    app = web.Application(
+        middlewares=[_explain_refusals, refuse_strangers(allow_pages=False)],
+        client_max_size=_READ_BYTES,
+    )
+    app[SERVICE] = service
+    functions = "/2015-03-31/functions"
+    app.router.add_post(functions + "/{name}/invocations", _invoke)
+    app.router.add_get(functions + "/{name}/configuration", _get_configuration)
+    app.router.add_get(functions + "/{name}", _get_function)
+    app.router.add_get(functions + "/", _list_functions)
+    app.router.add_get(functions, _list_functions)
+    app.router.add_get("/2021-10-31/functions/{name}/url", _get_url)
+    return app
+
+
+@web.middleware
+async def _explain_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        response = await handler(request)
+    except Refusal as refusal:
+        response = _refuse(refusal)
+    except web.HTTPNotFound:
+        response = _refuse(
+            Refusal(
+                404, "UnknownOperationException", f"{request.method} {request.path} is not here"
+            )
+        )
+    if "X-Amzn-RequestId" not in response.headers:
+        response.headers["X-Amzn-RequestId"] = request.app[SERVICE].new_id()
+    return response
+
+
+def _refuse(refusal: Refusal) -> web.Response:
+    return web.Response(
+        status=refusal.status,
+        body=refusal.body,
+        headers=refusal.headers,
+        content_type="application/json",
+    )
+
+
+# -- Invoke --------------------------------------------------------------------------------------
+
+
+async def _invoke(request: web.Request) -> web.Response:
+    service = request.app[SERVICE]
+    kind = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
+    if kind not in ("RequestResponse", "Event", "DryRun"):
+        _refuse_parameter(f"X-Amz-Invocation-Type is {kind!r}: RequestResponse, Event or DryRun")
+    host = _find(request)
+    payload = await _read_payload(
+        request, MAX_EVENT_BYTES if kind == "Event" else MAX_REQUEST_BYTES
+    )
+    call = Call(
+        host,
+        payload,
+        via="event" if kind == "Event" else "invoke",
+        request_id=service.new_id(),
+        client_context=_read_context(request.headers.get("X-Amz-Client-Context", "")),
+        wants_tail=_wants_tail(request) and kind == "RequestResponse",
+    )
+    headers = {"X-Amzn-RequestId": call.request_id}
+    if kind == "DryRun":
+        return web.Response(status=204, headers=headers)
+    if kind == "Event":
+        service.enqueue(call)
+        return web.Response(status=202, headers=headers)
+    try:
+        result = await service.invoke(call)
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise
+        # the function is being stopped under its caller
+        raise Refusal(500, "ServiceException", "the function's host is being stopped") from None
+    return _answer(result, headers, wants_tail=call.wants_tail)
+
+
+def _answer(result: InvokeResult, headers: dict[str, str], *, wants_tail: bool) -> web.Response:
+    if result.status != 200:
+        said = json.loads(result.payload)
+        reason = "ReservedFunctionConcurrentInvocationLimitExceeded" if result.status == 429 else ""
+        refusal = Refusal(result.status, said["__type"], said["message"], reason=reason)
+        response = _refuse(refusal)
+        response.headers.update(headers)
+        return response
+    headers["X-Amz-Executed-Version"] = result.executed_version
+    if result.function_error is not None:
+        headers["X-Amz-Function-Error"] = result.function_error
+    if wants_tail:
+        headers["X-Amz-Log-Result"] = base64.b64encode(result.log_tail).decode()
+    return web.Response(
+        status=200, body=result.payload, headers=headers, content_type="application/json"
+    )
+
+
+def _find(request: web.Request) -> LambdaHost:
+    try:
+        name = FunctionName.parse(request.match_info["name"])
+    except ValueError as error:
+        raise Refusal(400, "ValidationException", str(error)) from error
+    qualifier = request.query.get("Qualifier", "")
+    if qualifier and name.qualifier and qualifier != name.qualifier:
+        _refuse_parameter(
+            "The derived qualifier from the function name does not match the specified qualifier."
+        )
+    return request.app[SERVICE].find(name, qualifier=qualifier)
+
+
+async def _read_payload(request: web.Request, limit: int) -> bytes:
+    if (size := request.content_length or 0) > limit:
+        raise too_large(size, limit=limit)
+    try:
+        payload = await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise too_large(_READ_BYTES, limit=limit) from error
+    if len(payload) > limit:
+        raise too_large(len(payload), limit=limit)
+    if not payload:
+        return b"{}"
+    check_json(payload)
+    return payload
+
+
+def check_json(payload: bytes) -> None:
+    """Lets JSON through.
+
+    Raises:
+        Refusal: it is none.
+    """
+    try:
+        json.loads(payload.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise Refusal(
+            400,
+            "InvalidRequestContentException",
+            f"Could not parse request body into json: {error}",
+        ) from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _read_context(text: str) -> str | None:
+    if not text:
+        return None
+    try:
+        if len(text) > MAX_CONTEXT_BYTES:
+            raise ValueError("too long")
+        context = base64.b64decode(text, validate=True).decode("utf-8")
+        if not isinstance(json.loads(context), dict):
+            raise ValueError("no object")
+    except (ValueError, RecursionError, binascii.Error) as error:
+        raise Refusal(
+            400,
+            "InvalidRequestContentException",
+            f"Client context must be a base64 encoded JSON object of up to {MAX_CONTEXT_BYTES} "
+            f"bytes: {error}",
+        ) from error
+    return context
+
+
+def _wants_tail(request: web.Request) -> bool:
+    kind = request.headers.get("X-Amz-Log-Type", "None")
+    if kind not in ("None", "Tail"):
+        _refuse_parameter(f"X-Amz-Log-Type is {kind!r}: None or Tail")
+    return kind == "Tail"
+
+
+def _refuse_parameter(message: str) -> NoReturn:
+    raise Refusal(400, "InvalidParameterValueException", message)
+
+
+# -- who is there --------------------------------------------------------------------------------
+
+
+async def _list_functions(request: web.Request) -> web.Response:
+    hosts = request.app[SERVICE].functions.values()
+    return web.json_response({"Functions": [_describe(host) for host in hosts]})
+
+
+async def _get_function(request: web.Request) -> web.Response:
+    host = _find(request)
+    code = {"RepositoryType": "natless", "Location": host.spec.task_root.as_uri()}
+    return web.json_response({"Configuration": _describe(host), "Code": code, "Tags": {}})
+
+
+async def _get_configuration(request: web.Request) -> web.Response:
+    return web.json_response(_describe(_find(request)))
+
+
+async def _get_url(request: web.Request) -> web.Response:
+    host = _find(request)
+    url = request.app[SERVICE].urls.get(host.spec.name)
+    if url is None:
+        raise Refusal(
+            404, "ResourceNotFoundException", "The resource you requested does not exist."
+        )
+    return web.json_response(
+        {
+            "FunctionUrl": url,
+            "FunctionArn": host.spec.arn,
+            "AuthType": "NONE",
+            "CreationTime": _BEGINNING,
+            "LastModifiedTime": _BEGINNING,
+            "InvokeMode": "BUFFERED",
+        }
+    )
+
+
+_BEGINNING = "1970-01-01T00:00:00.000+0000"  # nobody deployed it
+
+
+def _describe(host: LambdaHost) -> dict[str, Any]:
+    """What AWS tells of a function; its environment is left out, as it may hold secrets."""
+    spec = host.spec
+    return {
+        "FunctionName": spec.name,
+        "FunctionArn": spec.arn,
+        "Runtime": "provided.al2023",
+        "Role": f"arn:aws:iam::{ACCOUNT}:role/natless",
+        "Handler": spec.handler,
+        "CodeSize": 0,
+        "Description": "",
+        "Timeout": int(spec.timeout),
+        "MemorySize": spec.memory,
+        "LastModified": _BEGINNING,
+        "Version": VERSION,
+        "PackageType": "Zip",
+        "Architectures": ["x86_64"],
+        "State": "Active",
+        "LastUpdateStatus": "Successful",
+    }
