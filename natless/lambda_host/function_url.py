@@ -28,13 +28,13 @@ _JSON = (("content-type", "application/json"),)
 
 
 def make_function_url(
-    service: LambdaService, host: LambdaHost, *, hosts: Collection[str] = ()
+    service: LambdaService, name: str, *, hosts: Collection[str] = ()
 ) -> web.Application:
     """The application that stands for one function; its owner serves it.
 
     Args:
         service: what runs it.
-        host: the function.
+        name: the function's; it must be one of the service.
         hosts: host names besides this machine's that may call, such as a tunnel's.
     """
     app = web.Application(
@@ -42,7 +42,7 @@ def make_function_url(
     )
 
     async def call(request: web.Request) -> web.Response:
-        return await _call(request, service, host)
+        return await _call(request, service, service.functions[name])
 
     app.router.add_route("*", "/{path:.*}", call)
     return app

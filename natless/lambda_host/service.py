@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -78,7 +78,7 @@ class LambdaService:
     The hosts belong to the caller, who must leave them after this one.
 
     Attributes:
-        functions: the hosts by name.
+        functions: the hosts by name; one may be exchanged for another, which takes what comes.
         urls: where functions can be called by HTTP, by name; their owner fills it in.
     """
 
@@ -91,7 +91,7 @@ class LambdaService:
         budgets: EventBudgets | None = None,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
-        self.functions: Mapping[str, LambdaHost] = {host.spec.name: host for host in hosts}
+        self.functions: dict[str, LambdaHost] = {host.spec.name: host for host in hosts}
         self.urls: dict[str, str] = {}
         self.new_id = new_id
         self._journal = journal

@@ -103,7 +103,7 @@ async def open_stage(
         )
         sockets = [listen_on_loopback(0, purpose="a test") for _ in range(2)]
         invoke = await stack.enter_async_context(open_door(make_invoke_api(service), sockets[0]))
-        url_app = make_function_url(service, made[0], hosts=hosts)
+        url_app = make_function_url(service, "orders", hosts=hosts)
         url = await stack.enter_async_context(open_door(url_app, sockets[1]))
         service.urls["orders"] = f"http://127.0.0.1:{url}/"
         yield Stage(f"http://127.0.0.1:{invoke}", service.urls["orders"], service, made[0], facts)

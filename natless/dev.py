@@ -1,0 +1,350 @@
+"""The development loop: relay, workers and functions, up together and down together.
+
+::
+
+    Invoke API, URL ─▶ LambdaHost ─▶ shim ──TLS──▶ relay ◀──TLS── worker ─▶ your handler, reloaded
+                       └ this machine's network, or a VPC of namespaces ┘
+
+Each function has a worker and a stage of the channel for itself, as two workers on one stage would
+both answer.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import socket
+import string
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from natless.certificates import Authority, CertificatePair, aws_names
+from natless.errors import UsageError
+from natless.journal import Fact, Journal
+from natless.lambda_host.door import listen_on_loopback, open_door
+from natless.lambda_host.function_url import make_function_url
+from natless.lambda_host.host import FunctionSpec, HostLauncher, LambdaHost, Launcher
+from natless.lambda_host.invoke_api import make_invoke_api
+from natless.lambda_host.service import EventBudgets, LambdaService
+from natless.progress import Progress
+from natless.relay_process import RelayReady, start_relay
+from natless.settings import FunctionSettings, Settings
+from natless.shim_archive import shim_archive
+from natless.worker import Worker, WorkerConfig
+
+APP = "natless"
+NAMESPACE = "sst"
+_NOT_DEPLOYED = shutil.ignore_patterns("__pycache__", ".*", "node_modules")
+
+
+@dataclass(frozen=True, slots=True)
+class DevFunction:
+    """One function that can be called.
+
+    Attributes:
+        name: its name.
+        arn: its ARN.
+        url: where any HTTP client calls it.
+        source: the file of its handler, to be edited.
+        handler: ``module.function``.
+    """
+
+    name: str
+    arn: str
+    url: str
+    source: Path
+    handler: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dev:
+    """A loop that is up. Made by :func:`open_dev`.
+
+    Attributes:
+        invoke: the endpoint of the Invoke API, without a slash at its end.
+        functions: the functions, at least one.
+        topology: the network they run in; empty for this machine's own.
+        service: what calls them.
+    """
+
+    invoke: str
+    functions: tuple[DevFunction, ...]
+    topology: str
+    service: LambdaService
+
+    def describe(self) -> dict[str, Any]:
+        """What a program needs to know, as JSON."""
+        return {
+            "event": "ready",
+            "invoke": self.invoke,
+            "url": self.functions[0].url,
+            "functions": [
+                {"name": each.name, "arn": each.arn, "url": each.url, "handler": each.handler}
+                for each in self.functions
+            ],
+            "topology": self.topology or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What functions stand on.
+
+    Attributes:
+        relay: the channel.
+        launcher: starts their processes, on whatever network.
+        realtime: the channel's realtime host as they reach it.
+        http: its HTTP host likewise.
+    """
+
+    relay: RelayReady
+    launcher: Launcher
+    realtime: str
+    http: str
+
+
+@asynccontextmanager
+async def open_dev(
+    settings: Settings, *, journal: Journal, progress: Progress, directory: Path
+) -> AsyncIterator[Dev]:
+    """Brings the loop up, and down again when the block ends.
+
+    Args:
+        settings: the functions and ``[dev]``.
+        journal: takes every fact; those of a worker name its function.
+        progress: is told what is being done.
+        directory: a folder of this run for certificates, sockets and the deployed code; its path
+            must be short, as a Unix socket's path has at most 107 bytes.
+
+    Raises:
+        UsageError: a folder or a handler is not there, a port is taken, no such topology.
+        EnvironmentLacks: this machine has no namespaces to offer.
+        ComponentFailed: a part did not come up.
+    """
+    functions = settings.registry()
+    sources = [find_source(each) for each in functions]
+    async with AsyncExitStack() as stack:
+        doors = [stack.enter_context(sock) for sock in _listen(settings.dev.port, functions)]
+        ground = await _open_ground(
+            settings, stack, journal=journal, progress=progress, directory=directory
+        )
+        hosts = []
+        for number, function in enumerate(functions):
+            stage = f"dev-{number}"
+            with progress.step(f"worker: {function.name}, {function.handler}"):
+                await stack.enter_async_context(
+                    _make_worker(function, ground.relay, stage=stage, journal=journal)
+                )
+            task_root = directory / f"task-{number}"
+            shutil.copytree(
+                function.folder, task_root, ignore=_NOT_DEPLOYED, ignore_dangling_symlinks=True
+            )
+            host = LambdaHost(
+                _specify(function, ground, stage=stage, task_root=task_root, settings=settings),
+                launcher=ground.launcher,
+                journal=journal,
+                concurrency=settings.dev.environments,
+            )
+            hosts.append(await stack.enter_async_context(host))
+        service = await stack.enter_async_context(
+            LambdaService(
+                hosts, journal=journal, budgets=EventBudgets(retries=tuple(settings.dev.retries))
+            )
+        )
+        for door, function in zip(doors[1:], functions, strict=True):
+            app = make_function_url(service, function.name, hosts=settings.dev.hosts)
+            port = await stack.enter_async_context(open_door(app, door))
+            service.urls[function.name] = f"http://127.0.0.1:{port}/"
+        port = await stack.enter_async_context(open_door(make_invoke_api(service), doors[0]))
+        yield Dev(
+            invoke=f"http://127.0.0.1:{port}",
+            functions=tuple(
+                DevFunction(
+                    name=host.spec.name,
+                    arn=host.spec.arn,
+                    url=service.urls[host.spec.name],
+                    source=source,
+                    handler=host.spec.handler,
+                )
+                for host, source in zip(hosts, sources, strict=True)
+            ),
+            topology=settings.dev.topology,
+            service=service,
+        )
+
+
+def find_source(function: FunctionSettings) -> Path:
+    """The file that holds the handler.
+
+    Raises:
+        UsageError: the folder or the file is not there; says what was looked for.
+    """
+    if not function.folder.is_dir():
+        raise UsageError(
+            f"{function.folder}: no such folder",
+            hint="name the folder with your handler: natless dev FOLDER --handler module.function",
+        )
+    module = function.handler.rpartition(".")[0].replace(".", "/")
+    for name in (f"{module}.py", f"{module}/__init__.py"):
+        if (function.folder / name).is_file():
+            return function.folder / name
+    there = sorted(path.stem for path in function.folder.glob("*.py"))[:5]
+    raise UsageError(
+        f"{function.folder} has no {module}.py for the handler {function.handler!r}",
+        hint="--handler is module.function, as in Lambda's settings"
+        + (f"; here is {', '.join(there)}" if there else ""),
+    )
+
+
+def _listen(port: int, functions: tuple[FunctionSettings, ...]) -> list[socket.socket]:
+    """A door for the Invoke API and one for each URL, taken before anything is started."""
+    doors: list[socket.socket] = []
+    purposes = ["the Invoke API", *(f"the URL of {each.name}" for each in functions)]
+    try:
+        for number, purpose in enumerate(purposes):
+            doors.append(listen_on_loopback(port and port + number, purpose=purpose))
+    except BaseException:
+        for door in doors:
+            door.close()
+        raise
+    return doors
+
+
+async def _open_ground(
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    journal: Journal,
+    progress: Progress,
+    directory: Path,
+) -> _Ground:
+    authority = Authority.for_user()
+    names = [*aws_names(settings.region), "localhost", "127.0.0.1", "198.51.100.10"]
+    served = authority.issue(names, directory=directory)
+    label = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(26))
+    launcher: Launcher = HostLauncher()
+    listening: list[socket.socket] = []
+    if settings.dev.topology:
+        launcher, sock = await _open_network(
+            settings,
+            stack,
+            label=label,
+            certificate=served,
+            ca=authority.ca_path,
+            journal=journal,
+            progress=progress,
+            directory=directory,
+        )
+        listening.append(sock)
+    with progress.step("relay: the AppSync Events channel"):
+        relay = await stack.enter_async_context(
+            start_relay(
+                certificate=served.certificate,
+                key=served.key,
+                ca=authority.ca_path,
+                api_key="da2-" + secrets.token_hex(13),
+                label=label,
+                region=settings.region,
+                namespaces=[NAMESPACE],
+                listening=listening,
+                journal=journal,
+            )
+        )
+    here = f"localhost:{relay.port}"
+    if settings.dev.topology:
+        return _Ground(relay, launcher, realtime=relay.realtime_host, http=relay.http_host)
+    return _Ground(relay, launcher, realtime=here, http=here)
+
+
+async def _open_network(
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    label: str,
+    certificate: CertificatePair,
+    ca: Path,
+    journal: Journal,
+    progress: Progress,
+    directory: Path,
+) -> tuple[Launcher, socket.socket]:
+    """The VPC with its topology: how to start functions in it, and where the relay listens."""
+    # They take a moment to import, and nobody needs them on this machine's own network.
+    from natless.lab import VpcLauncher
+    from natless.vpc.netns import NetnsVpc
+    from natless.vpc.topologies import find
+
+    topology = find(settings.dev.topology)
+    with progress.step(f"network: {topology.name}, {topology.title}"):
+        vpc = await stack.enter_async_context(
+            NetnsVpc.open(
+                label=label,
+                region=settings.region,
+                certificate=certificate,
+                ca=ca,
+                journal=journal,
+                directory=directory,
+            )
+        )
+        await vpc.apply(topology)
+    return VpcLauncher(vpc), vpc.relay_socket
+
+
+def _make_worker(
+    function: FunctionSettings, relay: RelayReady, *, stage: str, journal: Journal
+) -> Worker:
+    config = WorkerConfig(
+        url=f"wss://localhost:{relay.port}/event/realtime",
+        host=relay.http_host,
+        api_key=relay.api_key,
+        ca=relay.ca,
+        app=APP,
+        stage=stage,
+        namespace=NAMESPACE,
+        folder=function.folder.resolve(),
+        handler=function.handler,
+        memory=function.memory,
+    )
+    return Worker(config, _name_function(journal, function.name))
+
+
+def _name_function(journal: Journal, name: str) -> Journal:
+    """A journal whose facts go into ``journal`` and say whose they are."""
+    own = Journal()
+
+    def pass_on(fact: Fact) -> None:
+        data = {"function": name, **fact.data}
+        journal.record(fact.kind, source=fact.source, at=fact.at, **data)
+
+    own.listen(pass_on)
+    return own
+
+
+def _specify(
+    function: FunctionSettings, ground: _Ground, *, stage: str, task_root: Path, settings: Settings
+) -> FunctionSpec:
+    """The function as it is deployed: the guest is its runtime."""
+    return FunctionSpec(
+        name=function.name,
+        handler=function.handler,
+        task_root=task_root,
+        bootstrap=(sys.executable, "-I", str(shim_archive())),
+        timeout=function.timeout,
+        memory=function.memory,
+        region=settings.region,
+        environment=dict(function.environment)
+        | {
+            "NATLESS_REALTIME": ground.realtime,
+            "NATLESS_HTTP": ground.http,
+            "NATLESS_API_KEY": ground.relay.api_key,
+            "NATLESS_CA": str(ground.relay.ca),
+            "NATLESS_APP": APP,
+            "NATLESS_STAGE": stage,
+            "NATLESS_NAMESPACE": NAMESPACE,
+            "NATLESS_FUNCTION_ID": function.name,
+            "NATLESS_FALLBACKS": ",".join(function.fallbacks),
+        },
+    )
