@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from natless.cli.demo import demo
+from natless.cli.dev import dev
+from natless.cli.invoke import invoke
 from natless.cli.relay import relay
 from natless.cli.running import Terminated
 from natless.cli.shim import shim
@@ -23,6 +25,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(demo)
+app.command()(dev)
+app.command()(invoke)
 app.command()(relay)
 app.add_typer(shim, name="shim")
 app.add_typer(topology_app, name="topology")

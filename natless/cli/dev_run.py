@@ -1,0 +1,154 @@
+"""What ``natless dev`` does once its flags are read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from natless.cli.dev_screen import DevScreen
+from natless.cli.running import run_until_done
+from natless.dev import Dev, open_dev
+from natless.errors import EnvironmentLacks, UsageError
+from natless.explain.evidence import NetworkFacts
+from natless.journal import Journal
+from natless.progress import choose_progress
+from natless.settings import FunctionSettings, Settings, load_settings
+
+
+def run_dev(
+    overrides: Mapping[str, Any],
+    *,
+    config: Path | None,
+    is_one: bool,
+    journal_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Runs the loop until somebody ends it.
+
+    Args:
+        overrides: what the command line says, nested like the settings file.
+        config: the settings file.
+        is_one: whether the command line names the one function that is meant.
+        journal_file: where the facts go, if anywhere.
+        as_json: one line when ready, for machines, and nothing else.
+
+    Raises:
+        NatlessError: it could not be brought up.
+    """
+    settings = load_settings(overrides, file=config)
+    if is_one:
+        settings = settings.model_copy(
+            update={"functions": {}, "function": _name_by_folder(settings.function)}
+        )
+    network = _check_topology(settings.dev.topology)
+    # A short path: the sockets of the VPC live here, and a Unix socket's path has 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="natless-") as scratch, _open(journal_file) as journal:
+        run_until_done(
+            _run(
+                settings,
+                journal=journal,
+                directory=Path(scratch),
+                network=network,
+                as_json=as_json,
+            )
+        )
+
+
+async def _run(
+    settings: Settings, *, journal: Journal, directory: Path, network: NetworkFacts, as_json: bool
+) -> None:
+    progress = choose_progress(silent=as_json)
+    async with open_dev(settings, journal=journal, progress=progress, directory=directory) as dev:
+        if as_json:
+            print(json.dumps(dev.describe(), separators=(",", ":")), flush=True)
+        else:
+            console = Console(highlight=False)
+            screen = DevScreen(
+                console,
+                clock=lambda: f"{datetime.now().astimezone():%H:%M:%S}",
+                later=asyncio.get_running_loop().call_later,
+                network=network,
+                topology=settings.dev.topology,
+            )
+            print_ready(dev, console)
+            journal.listen(screen.take)
+            for host in dev.service.functions.values():
+                host.on_record(screen.take_record)
+        await asyncio.Event().wait()
+
+
+def print_ready(dev: Dev, console: Console) -> None:
+    """Says where to call, and what to try."""
+    first = dev.functions[0]
+    source = os.path.relpath(first.source)
+    source = source if len(source) < len(str(first.source)) else str(first.source)
+    where = f" in the network {dev.topology}" if dev.topology else ""
+    port = "" if dev.invoke.endswith(":9400") else f" --endpoint {dev.invoke}"
+    console.print(Text(f"\nready{where}: ", style="bold green") + Text(first.url, style="bold"))
+    for other in dev.functions[1:]:
+        console.print(Text(f"       {other.name}: {other.url}"), soft_wrap=True)
+    for step, text in (
+        ("call it", f"curl {first.url}"),
+        ("edit it", f"{shlex.quote(source)}, save, and call again"),
+        ("invoke it", f"natless invoke {first.name}{port} --data '{{\"n\": 1}}'"),
+    ):
+        console.print(Text(f"  {step:<11}", style="cyan") + Text(text), soft_wrap=True)
+    console.print(Text(f"  AWS SDKs: AWS_ENDPOINT_URL_LAMBDA={dev.invoke}", style="dim"))
+    console.print(Text("  Ctrl-C ends it and leaves nothing.\n", style="dim"))
+
+
+def _name_by_folder(function: FunctionSettings) -> FunctionSettings:
+    """A function that has no name yet is called as its folder is."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", function.folder.resolve().name).strip("-")[:64]
+    if not name or "name" in function.model_fields_set:
+        return function
+    return function.model_copy(update={"name": name})
+
+
+def _check_topology(name: str) -> NetworkFacts:
+    """What is known of the network; finds out early that there can be none.
+
+    Raises:
+        UsageError: there is no such topology.
+        EnvironmentLacks: this machine cannot build it.
+    """
+    if not name:
+        return NetworkFacts()
+    from natless.scenario.network_facts import describe_network
+    from natless.vpc.netns import can_use_namespaces
+    from natless.vpc.topologies import find
+
+    topology = find(name)
+    if (reason := can_use_namespaces()) is not None:
+        raise EnvironmentLacks(
+            f"this machine cannot build the network: {reason}",
+            hint="leave --topology out, or run where user namespaces are allowed, or as root",
+        )
+    return describe_network(topology, syns_dropped=None)
+
+
+@contextmanager
+def _open(path: Path | None) -> Iterator[Journal]:
+    if path is None:
+        yield Journal()
+        return
+    try:
+        path.touch()
+    except OSError as error:
+        raise UsageError(
+            f"{path}: {error.strerror}", hint="choose a file you may write to with --journal"
+        ) from error
+    with Journal.to_file(path) as journal:
+        yield journal
