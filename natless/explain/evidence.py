@@ -13,6 +13,8 @@ from typing import Any
 from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy
 from natless.measure.recorder import CallerResult, find_failure
 
+_AT_ONCE = 0.5  # seconds; a resolver inside a VPC answers in milliseconds, also when it refuses
+
 # Ranges that a VPC may use inside and that the internet does not route (RFC 1918, RFC 6598,
 # RFC 4193, link-local). `ipaddress.is_private` is no help: it also counts the documentation ranges,
 # which stand for the internet in our networks.
@@ -46,6 +48,7 @@ class Dropper(StrEnum):
     """What in a network throws a packet away without a word. All look alike from the function."""
 
     ROUTE_TABLE = "route table"  # no route to a NAT gateway
+    NAT_GONE = "blackhole route"  # a route to a NAT gateway that was deleted
     PUBLIC_SUBNET = "public subnet"  # an internet gateway, but no public address
     SECURITY_GROUP = "security group"  # egress
     ACL_OUT = "network ACL, outbound"
@@ -126,6 +129,11 @@ class Failure:
     def is_partial(self) -> bool:
         """Whether other calls of the run ended differently."""
         return self.count < self.total
+
+    @property
+    def is_answered_lookup(self) -> bool:
+        """Whether a lookup failed because a resolver said so, and no wait ran out."""
+        return self.outcome is Outcome.NAME_TIMEOUT and self.seconds < _AT_ONCE
 
     @property
     def step(self) -> Phase:

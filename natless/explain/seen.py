@@ -48,6 +48,8 @@ def describe_failure(failure: Failure) -> str:
 def _what(failure: Failure) -> str:
     if failure.outcome is Outcome.TIMEOUT:
         return f"no answer in {humanize(failure.seconds)}"
+    if failure.is_answered_lookup:
+        return f"resolver failed after {humanize(failure.seconds)}"
     if failure.outcome is Outcome.NAME_TIMEOUT:
         return f"no answer to the name in {humanize(failure.seconds)}"
     if failure.status is not None:

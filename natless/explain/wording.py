@@ -71,7 +71,7 @@ def _of_network(evidence: Evidence) -> list[str]:
         way = {True: "a route to a NAT", False: "no way out", None: "an unknown way out"}
         lines.append(f"the function is in a VPC, and its subnet has {way[network.has_way_out]}")
     if network.dropper is not None:
-        lines.append(f"packets to the internet are dropped by: {network.dropper}")
+        lines.append(f"packets to the internet are stopped by: {network.dropper}")
     if network.syns_dropped:
         lines.append(f"the router counted {network.syns_dropped} dropped SYNs")
     if network.endpoint_address:

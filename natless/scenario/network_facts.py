@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from natless.explain import Dropper, NetworkFacts
 from natless.report.document import ProbeRun
 from natless.vpc.judgement import ProbeResult
-from natless.vpc.model import ADDRESSES, Action, Direction, Topology, WayOut
+from natless.vpc.model import ADDRESSES, Action, Direction, FarSide, Rule, Topology, WayOut
 
-_SILENT = frozenset({Action.DROP})
+_WAYS_WITHOUT_AN_ANSWER = {
+    WayOut.INTERNET_GATEWAY: Dropper.PUBLIC_SUBNET,
+    WayOut.BLACKHOLE: Dropper.NAT_GONE,
+    WayOut.NONE: Dropper.ROUTE_TABLE,
+}
 
 
 def describe_network(topology: Topology, *, syns_dropped: int | None = None) -> NetworkFacts:
@@ -27,18 +33,33 @@ def describe_network(topology: Topology, *, syns_dropped: int | None = None) -> 
     )
 
 
+def count_dropped_syns(topology: Topology, counters: Mapping[str, int]) -> int | None:
+    """How many SYNs the router threw away, None where it is no SYN that is thrown away.
+
+    Args:
+        topology: what the router was made into.
+        counters: packets by the router's rules.
+    """
+    promise = topology.promise
+    if promise.counter in (None, "way-out") or promise.far_side is not FarSide.NOTHING:
+        return None
+    return counters.get(promise.counter) if _find_dropper(topology) is not None else None
+
+
 def _find_dropper(topology: Topology) -> Dropper | None:
     """What throws packets away silently; the nearest to the function when there are several."""
-    if any(rule.action in _SILENT for rule in topology.stateful):
+    if any(rule.action is Action.DROP for rule in topology.stateful):
         return Dropper.SECURITY_GROUP
     for rule in topology.stateless:
-        if rule.action in _SILENT and rule.longer_than is not None:
-            return Dropper.FIREWALL
-        if rule.action in _SILENT:
-            return Dropper.ACL_OUT if rule.direction is Direction.OUT else Dropper.ACL_RETURN
-    if topology.way_out is WayOut.INTERNET_GATEWAY:
-        return Dropper.PUBLIC_SUBNET
-    return Dropper.ROUTE_TABLE if topology.way_out is WayOut.NONE else None
+        if rule.longer_than is not None and rule.action is not Action.ACCEPT:
+            return Dropper.FIREWALL  # also one that says so: the cause is the same
+        if rule.action is Action.DROP:
+            return _of_acl(rule)
+    return _WAYS_WITHOUT_AN_ANSWER.get(topology.way_out)
+
+
+def _of_acl(rule: Rule) -> Dropper:
+    return Dropper.ACL_OUT if rule.direction is Direction.OUT else Dropper.ACL_RETURN
 
 
 def describe_probe(probe: ProbeResult) -> ProbeRun:

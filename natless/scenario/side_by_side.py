@@ -25,7 +25,11 @@ from natless.report.document import (
     TopologyRun,
     describe_topology,
 )
-from natless.scenario.network_facts import describe_network, describe_probe
+from natless.scenario.network_facts import (
+    count_dropped_syns,
+    describe_network,
+    describe_probe,
+)
 from natless.settings import Settings
 from natless.vpc.model import Topology
 
@@ -93,7 +97,7 @@ async def _run_topology(lab: Lab, topology: Topology, progress: Progress) -> Top
             step.say("first call of each execution environment, a cold start")
             opening = await calls.make(function, environments, at_once=environments, step=step)
             measured = await calls.make(function, demo.invocations, at_once=environments, step=step)
-        syns_dropped = (await lab.vpc.counters()).get("no-way-out")
+        syns_dropped = count_dropped_syns(topology, await lab.vpc.counters())
     run = describe_topology(
         topology.name,
         measured,

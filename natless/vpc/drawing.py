@@ -26,17 +26,21 @@ _WAYS_OUT = {
         "internet gateway",
         "AWS::EC2::InternetGateway; a function's interface has no public address",
     ),
+    WayOut.BLACKHOLE: (
+        "deleted NAT gateway",
+        "AWS::EC2::Route whose NAT gateway is gone; its state is blackhole",
+    ),
     WayOut.NONE: ("no route", "AWS::EC2::RouteTable with the local route alone"),
 }
 
 _ACTIONS = {
-    Action.ACCEPT: "lets through",
-    Action.DROP: "drops in silence",
-    Action.RESET: "answers with a reset",
-    Action.PORT_UNREACHABLE: "says port unreachable",
-    Action.ADMIN_PROHIBITED: "says prohibited",
-    Action.HOST_UNREACHABLE: "says host unreachable",
-    Action.NET_UNREACHABLE: "says net unreachable",
+    Action.ACCEPT: "passes",
+    Action.DROP: "dropped",
+    Action.RESET: "reset",
+    Action.PORT_UNREACHABLE: "port unreachable",
+    Action.ADMIN_PROHIBITED: "prohibited",
+    Action.HOST_UNREACHABLE: "host unreachable",
+    Action.NET_UNREACHABLE: "net unreachable",
 }
 
 _DNS = {
@@ -82,7 +86,7 @@ def _rows(topology: Topology, addresses: Addresses) -> Iterator[tuple[str, str]]
     }.get(topology.way_out)
     if seen_as is not None:
         way = f"{way} {seen_as}"
-    is_closed = topology.way_out is WayOut.NONE
+    is_closed = topology.way_out.is_closed
     yield f"  '---- 443 ----{'x' if is_closed else '>'} {way}", "dropped in silence" * is_closed
     if topology.way_out is WayOut.INTERNET_GATEWAY:
         yield f"                   '--x relay {addresses.internet.address}", "no way back"
@@ -94,15 +98,22 @@ def _rows(topology: Topology, addresses: Addresses) -> Iterator[tuple[str, str]]
 def _name_of(rule: Rule, topology: Topology) -> str:
     if rule in topology.stateful:
         return "security group"
-    return "firewall" if rule.longer_than is not None else "network ACL"
+    if rule.longer_than is not None:
+        return "firewall"
+    return "network ACL" if _is_silent(rule) else "appliance"
+
+
+def _is_silent(rule: Rule) -> bool:
+    """Whether it can be AWS's own: a network ACL never answers."""
+    return rule.action in (Action.ACCEPT, Action.DROP)
 
 
 def _say_rule(rule: Rule) -> str:
     way = "to" if rule.direction is Direction.OUT else "from"
     far = "anywhere" if rule.far is Far.ANYWHERE else f"the {rule.far}"
-    what = "a ClientHello" if rule.longer_than is not None else rule.protocol or "everything"
     port = f" {rule.port}" if rule.port is not None else ""
-    return f"{_ACTIONS[rule.action]} {what}{port} {way} {far}"
+    what = "ClientHello" if rule.longer_than is not None else f"{rule.protocol or 'all'}{port}"
+    return f"{what} {way} {far}: {_ACTIONS[rule.action]}"
 
 
 def _parts(topology: Topology) -> Iterator[str]:
@@ -116,8 +127,11 @@ def _parts(topology: Topology) -> Iterator[str]:
         yield "endpoint    AWS::EC2::VPCEndpoint, Interface, com.amazonaws.REGION.appsync-api"
     if topology.stateful:
         yield "stateful    AWS::EC2::SecurityGroup egress"
-    if any(rule.longer_than is None for rule in topology.stateless):
+    names = {_name_of(rule, topology) for rule in topology.stateless}
+    if "network ACL" in names:
         yield "stateless   AWS::EC2::NetworkAclEntry"
-    if any(rule.longer_than is not None for rule in topology.stateless):
+    if "appliance" in names:
+        yield "appliance   AWS::EC2::Instance that the default route leads to, before the NAT"
+    if "firewall" in names:
         yield "firewall    AWS::NetworkFirewall::Firewall, rule on the server name"
     yield "relay       AWS::AppSync::Api (an Event API)"

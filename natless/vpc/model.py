@@ -123,7 +123,13 @@ class WayOut(StrEnum):
     LAMBDA_NETWORK = "lambda-network"  # the function is not in a VPC
     NAT_GATEWAY = "nat-gateway"  # a default route to a NAT gateway
     INTERNET_GATEWAY = "internet-gateway"  # a public subnet: they leave with a private source
+    BLACKHOLE = "blackhole"  # a default route to a NAT gateway that was deleted: likewise silent
     NONE = "none"  # no route: AWS drops them without a word
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing leaves at all."""
+        return self in (WayOut.BLACKHOLE, WayOut.NONE)
 
 
 class Action(StrEnum):

@@ -82,6 +82,11 @@ def _forward(topology: Topology, addresses: Addresses) -> Iterator[PacketRule]:
     yield PacketRule("dns-answer", source=resolver, destination=subnet)
     for index, rule in enumerate(topology.stateless):
         yield _of_rule(rule, name=f"stateless-{index}", addresses=addresses)
+    if topology.way_out is WayOut.BLACKHOLE:
+        # With the NAT gateway its running connections end, in both directions.
+        internet = addresses.internet.network
+        yield PacketRule("blackhole", Action.DROP, source=subnet, destination=internet)
+        yield PacketRule("blackhole-return", Action.DROP, source=internet, destination=subnet)
     yield PacketRule("established", is_established=True)
     for index, rule in enumerate(topology.stateful):
         yield _of_rule(rule, name=f"stateful-{index}", addresses=addresses)
@@ -93,10 +98,10 @@ def _forward(topology: Topology, addresses: Addresses) -> Iterator[PacketRule]:
             protocol="tcp",
             destination_port=TLS_PORT,
         )
-    has_way_out = topology.way_out is not WayOut.NONE
+    is_closed = topology.way_out.is_closed
     yield PacketRule(
-        "way-out" if has_way_out else "no-way-out",
-        Action.ACCEPT if has_way_out else Action.DROP,
+        "no-way-out" if is_closed else "way-out",
+        Action.DROP if is_closed else Action.ACCEPT,
         source=subnet,
         destination=addresses.internet.network,
     )

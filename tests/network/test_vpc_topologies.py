@@ -198,6 +198,17 @@ async def test_a_running_connection_outlives_a_switch(bench):
     assert seen == ("HTTP/1.1 404", "HTTP/1.1 404")
 
 
+async def test_a_running_connection_outlives_a_security_group_that_closes(bench):
+    seen = await hold_over_a_switch(bench, find("security-group-egress"), patience=10)
+    assert seen == ("HTTP/1.1 404", "HTTP/1.1 404")
+
+
+@pytest.mark.parametrize("name", ["network-acl-return", "nat-deleted"])
+async def test_a_running_connection_falls_silent_with_what_keeps_no_state(bench, name):
+    seen = await hold_over_a_switch(bench, find(name), patience=1)
+    assert seen == ("HTTP/1.1 404", "TimeoutError")
+
+
 async def test_a_stateless_rule_meets_running_connections_too(bench):
     cut = replace(find("nat"), stateless=(Rule(Direction.OUT, Action.RESET),))
     seen = await hold_over_a_switch(bench, cut, patience=10)

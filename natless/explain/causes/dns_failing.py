@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from natless.explain.causes.dns_silent import answered_at_once, is_lookup_without_answer
+from natless.explain.causes.dns_silent import is_lookup_without_answer
 from natless.explain.evidence import Evidence
 from natless.explain.verdict import Candidate, Certainty, Hop, Verdict
 from natless.explain.wording import how_long, name_of, observations, opening
@@ -11,7 +11,7 @@ from natless.explain.wording import how_long, name_of, observations, opening
 def explain(evidence: Evidence) -> Verdict | None:
     """Recognises a lookup that failed at once, but not with *no such name*."""
     failure = evidence.failure
-    if failure is None or not is_lookup_without_answer(failure) or not answered_at_once(failure):
+    if failure is None or not is_lookup_without_answer(failure) or not failure.is_answered_lookup:
         return None
     return Verdict(
         cause="dns-failing",

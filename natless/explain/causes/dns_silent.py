@@ -7,13 +7,11 @@ from natless.explain.evidence import Evidence, Failure
 from natless.explain.verdict import Candidate, Certainty, Hop, Verdict
 from natless.explain.wording import how_long, name_of, observations, opening
 
-_AT_ONCE = 0.5  # seconds; a resolver inside a VPC answers in milliseconds, also when it refuses
-
 
 def explain(evidence: Evidence) -> Verdict | None:
     """Recognises a lookup that waited in vain."""
     failure = evidence.failure
-    if failure is None or not is_lookup_without_answer(failure) or answered_at_once(failure):
+    if failure is None or not is_lookup_without_answer(failure) or failure.is_answered_lookup:
         return None
     return Verdict(
         cause="dns-silent",
@@ -54,8 +52,3 @@ def is_lookup_without_answer(failure: Failure) -> bool:
         Outcome.NAME_TIMEOUT,
         Outcome.TIMEOUT,
     )
-
-
-def answered_at_once(failure: Failure) -> bool:
-    """Whether somebody did answer, with an error: then no wait ran out."""
-    return failure.outcome is Outcome.NAME_TIMEOUT and failure.seconds < _AT_ONCE

@@ -22,6 +22,11 @@ _KNOWN = {
         "(`aws ec2 describe-route-tables --filters Name=association.subnet-id,Values=<subnet>`; "
         "an empty answer means the VPC's main table)",
     ),
+    Dropper.NAT_GONE: Candidate(
+        "nat-gone",
+        "the subnet's default route leads to a NAT gateway that was deleted",
+        "the route's state is `blackhole` (`aws ec2 describe-route-tables`)",
+    ),
     Dropper.PUBLIC_SUBNET: Candidate(
         "public-subnet",
         "the function is in a public subnet, and the internet gateway drops packets of an "
@@ -77,6 +82,12 @@ _NO_WAY_OUT_STEPS = (
 
 _STEPS = {
     Dropper.ROUTE_TABLE: _NO_WAY_OUT_STEPS,
+    Dropper.NAT_GONE: (
+        "Create a NAT gateway in a public subnet and let the route point to it (`aws ec2 "
+        "replace-route --destination-cidr-block 0.0.0.0/0 --nat-gateway-id <nat>`): a route to a "
+        "deleted one stays, in the state `blackhole`.",
+        *_NO_WAY_OUT_STEPS[1:],
+    ),
     Dropper.PUBLIC_SUBNET: (
         "Move the function to private subnets whose route table sends 0.0.0.0/0 to a NAT gateway.",
         *_NO_WAY_OUT_STEPS[1:],
@@ -103,6 +114,8 @@ _STEPS = {
 
 _SHORT_STEP = {
     Dropper.ROUTE_TABLE: "Add a NAT gateway, or run the function outside the VPC in dev.",
+    Dropper.NAT_GONE: "Let it lead to a NAT gateway that exists, or run the function outside the "
+    "VPC in dev.",
     Dropper.PUBLIC_SUBNET: "Move it to private subnets behind a NAT gateway, or out of the VPC in "
     "dev.",
     Dropper.SECURITY_GROUP: "Allow tcp 443 to 0.0.0.0/0 in its egress rules.",

@@ -32,18 +32,26 @@ def _ipv6(evidence: Evidence, failure: Failure) -> Verdict:
         sentence=(
             f"{opening(failure)}The name resolved to the IPv6 address {address_of(failure)}, and "
             f"the function has no IPv6 route (said at once, after {how_long(failure)}). Give it "
-            "dual stack and an egress-only internet gateway, or a NAT gateway for IPv4."
+            f"dual stack and an egress-only internet gateway{_ipv4_way(failure)}"
         ),
         next_steps=(
             "Set Ipv6AllowedForDualStack on the function, give its subnets IPv6 ranges, and route "
             "::/0 to an egress-only internet gateway; security group and network ACL need rules "
             "for ::/0 of their own.",
-            advice.NAT,
+            "A NAT gateway helps only a name that has A records as well (`dig A <host>`). "
+            "If it should have one, look for a private hosted zone that covers it.",
             advice.LEAVE_VPC,
         ),
         evidence=observations(evidence),
         certainty=Certainty.PROVEN if failure.errno == errno.ENETUNREACH else Certainty.LIKELY,
     )
+
+
+def _ipv4_way(failure: Failure) -> str:
+    """What to say of NAT: it carries IPv4 alone, and the name may have no such address."""
+    if failure.addresses and all(":" in address for address in failure.addresses):
+        return ": the name has no IPv4 address, so that a NAT gateway would not help."
+    return ", or a NAT gateway for IPv4."
 
 
 def _ipv4(evidence: Evidence, failure: Failure) -> Verdict:

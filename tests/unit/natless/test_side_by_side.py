@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from natless.explain import Dropper
-from natless.scenario.network_facts import describe_network
+from natless.scenario.network_facts import count_dropped_syns, describe_network
 from natless.scenario.side_by_side import make_events
 from natless.vpc.topologies import TOPOLOGIES
 
@@ -23,3 +25,46 @@ def test_a_topology_knows_what_throws_its_packets_away():
     assert describe_network(TOPOLOGIES["nat"]).has_way_out
     assert describe_network(TOPOLOGIES["no-vpc"]).in_vpc is False
     assert describe_network(TOPOLOGIES["endpoint"]).private_dns is True
+
+
+DROPPERS = {
+    "no-vpc": None,
+    "nat": None,
+    "no-nat": Dropper.ROUTE_TABLE,
+    "endpoint": Dropper.ROUTE_TABLE,
+    "endpoint-no-private-dns": Dropper.ROUTE_TABLE,
+    "vpc-public-subnet": Dropper.PUBLIC_SUBNET,
+    "nat-deleted": Dropper.NAT_GONE,
+    "security-group-egress": Dropper.SECURITY_GROUP,
+    "network-acl-return": Dropper.ACL_RETURN,
+    "dns-silent": None,
+    "dns-nxdomain": None,
+    "dns-servfail": None,
+    "ipv6-only": None,
+    "firewall-sni-drop": Dropper.FIREWALL,
+    "firewall-sni-reset": Dropper.FIREWALL,
+    "reject": None,
+    "reset": None,
+}
+
+
+@pytest.mark.parametrize("name", TOPOLOGIES)
+def test_every_topology_knows_what_stops_its_packets(name):
+    assert describe_network(TOPOLOGIES[name]).dropper is DROPPERS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "counters", "count"),
+    [
+        ("no-nat", {"no-way-out": 7}, 7),
+        ("nat-deleted", {"blackhole": 7}, 7),
+        ("security-group-egress", {"stateful-0": 7}, 7),
+        ("network-acl-return", {"stateless-0": 7}, None),  # it drops the answers
+        ("firewall-sni-drop", {"stateless-0": 7}, None),  # it drops ClientHellos
+        ("vpc-public-subnet", {"way-out": 7}, None),  # the router let them go
+        ("reject", {"stateless-0": 7}, None),
+        ("nat", {"way-out": 7}, None),
+    ],
+)
+def test_only_syns_that_were_dropped_are_counted_as_such(name, counters, count):
+    assert count_dropped_syns(TOPOLOGIES[name], counters) == count

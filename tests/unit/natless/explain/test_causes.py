@@ -102,6 +102,7 @@ def test_each_kind_of_failure_has_its_cause(phase, outcome, more, network, cause
     ("dropper", "cause"),
     [
         (Dropper.ROUTE_TABLE, "no-route-out"),
+        (Dropper.NAT_GONE, "nat-gone"),
         (Dropper.PUBLIC_SUBNET, "public-subnet"),
         (Dropper.SECURITY_GROUP, "sg-egress"),
         (Dropper.ACL_OUT, "nacl-egress"),
@@ -113,6 +114,20 @@ def test_a_known_dropper_is_named_exactly(dropper, cause):
     call = failed_call(Phase.CONNECT, Outcome.TIMEOUT)
     verdict = explain(evidence(call, network=NetworkFacts(in_vpc=True, dropper=dropper)))
     assert (verdict.cause, verdict.certainty, verdict.candidates) == (cause, Certainty.PROVEN, ())
+
+
+@pytest.mark.parametrize(
+    ("addresses", "words"),
+    [
+        (["2001:db8::1"], "a NAT gateway would not help"),
+        (["2001:db8::1", "198.51.100.10"], "or a NAT gateway for IPv4"),
+    ],
+)
+def test_a_nat_is_advised_for_ipv6_only_when_the_name_has_an_ipv4_address(addresses, words):
+    call = failed_call(
+        Phase.CONNECT, Outcome.UNREACHABLE, address="2001:db8::1", addresses=addresses
+    )
+    assert words in explain(evidence(call)).sentence
 
 
 def test_without_facts_a_silent_syn_names_candidates_and_how_to_tell_them_apart():

@@ -39,6 +39,11 @@ def test_a_failure_is_told_in_a_few_words(phase, outcome, more, text):
     assert describe_seen(evidence(failed_call(phase, outcome, **more))) == text
 
 
+def test_a_resolver_that_fails_at_once_is_not_one_that_says_nothing():
+    call = failed_call(Phase.RESOLVE, Outcome.NAME_TIMEOUT, seconds=0.002)
+    assert describe_seen(evidence(call)) == "resolve: resolver failed after 2 ms"
+
+
 def test_a_partial_failure_tells_its_share():
     seen = describe_seen(evidence(failed_call(Phase.TLS, Outcome.RESET), answered_call("r2")))
     assert seen == "tls: connection reset (1 of 2)"

@@ -42,12 +42,12 @@ def test_a_public_subnet_has_no_way_back():
 @pytest.mark.parametrize(
     ("rule", "is_stateful", "said"),
     [
-        (Rule(Direction.OUT, Action.DROP), True, "drops in silence tcp 443 to the internet"),
-        (Rule(Direction.IN, Action.DROP), False, "drops in silence tcp 443 from the internet"),
+        (Rule(Direction.OUT, Action.DROP), True, "tcp 443 to the internet: dropped"),
+        (Rule(Direction.IN, Action.DROP), False, "tcp 443 from the internet: dropped"),
         (
             Rule(Direction.OUT, Action.RESET, longer_than=100),
             False,
-            "answers with a reset a ClientHello 443 to the internet",
+            "ClientHello to the internet: reset",
         ),
     ],
 )
@@ -59,6 +59,21 @@ def test_rules_are_said_in_words(rule, is_stateful, said):
         "security group" if is_stateful else "network ACL" if not rule.longer_than else "firewall"
     )
     assert part in drawing
+
+
+def test_what_answers_instead_of_dropping_is_no_part_of_awss():
+    drawing = draw_topology(find("reject"))
+    assert "|  appliance" in drawing
+    assert "all to the internet: prohibited" in drawing
+    assert "network ACL" not in drawing
+    assert "AWS::EC2::Instance" in drawing
+
+
+def test_a_blackhole_is_closed_and_names_the_gateway_that_is_gone():
+    drawing = draw_topology(find("nat-deleted"))
+    assert "----x deleted NAT gateway" in drawing
+    assert "blackhole" in drawing
+    assert "relay 198" not in drawing
 
 
 def test_a_resolver_that_says_nothing_is_crossed_out():

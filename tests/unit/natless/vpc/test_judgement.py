@@ -53,6 +53,10 @@ SEEN = {
 }
 
 
+# An endpoint that no name means is no endpoint for the API: the wire cannot tell the two apart.
+ALIKE = {("endpoint-no-private-dns", "no-nat")}
+
+
 def broken(promise, seen):
     return {result.name: result.sentence for result in judge(promise, seen) if not result.is_ok}
 
@@ -65,7 +69,8 @@ def test_each_topology_accepts_what_it_looks_like(name):
 @pytest.mark.parametrize("seen", SEEN)
 @pytest.mark.parametrize("name", TOPOLOGIES)
 def test_no_topology_is_taken_for_another(name, seen):
-    assert bool(broken(find(name).promise, SEEN[seen])) is (seen != name)
+    is_same = seen == name or (name, seen) in ALIKE
+    assert bool(broken(find(name).promise, SEEN[seen])) is not is_same
 
 
 def test_a_dead_relay_is_not_taken_for_a_working_network():

@@ -70,6 +70,13 @@ def test_dns_comes_first_then_stateless_then_running_connections_then_stateful()
     ]
 
 
+def test_a_blackhole_ends_running_connections_in_both_directions():
+    rules = names(render_rules(find("nat-deleted")).forward)
+    assert rules.index("blackhole") < rules.index("established")
+    assert rules.index("blackhole-return") < rules.index("established")
+    assert render_rules(find("nat-deleted")).postrouting == ()
+
+
 @pytest.mark.parametrize("topology", TOPOLOGIES.values(), ids=TOPOLOGIES)
 def test_what_no_rule_wants_is_dropped_and_every_counter_has_its_own_name(topology):
     rules = render_rules(topology)
