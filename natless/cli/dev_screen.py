@@ -227,12 +227,7 @@ class DevScreen:
         """Opens the call's block, or opens it again after another one's came between."""
         if self._open is call:
             return
-        self._console.print(
-            Text(f"{call.clock} ", style="dim")
-            + Text(call.function, style="bold")
-            + Text(f"  {call.title}" + ("  (goes on)" if call.is_shown else "")),
-            soft_wrap=True,
-        )
+        self._console.print(self._head(call), soft_wrap=True)
         call.is_shown = True
         self._open = call
         lines, call.lines = call.lines, []
@@ -244,26 +239,25 @@ class DevScreen:
         if call.answered is None or (call.is_begun and not call.is_reported):
             return
         del self._calls[call.request_id]
-        ending, why = self._ending(call)
-        head = Text(f"{call.clock} ", style="dim") + Text(call.function, style="bold")
-        head += Text(f"  {call.title}  ")
-        if not why and not call.is_shown and not call.lines:
-            self._console.print(head + ending, soft_wrap=True)
+        ending, remarks = self._ending(call), self._remarks(call)
+        if not remarks and not call.is_shown and not call.lines:
+            self._console.print(self._head(call) + Text("  ") + ending, soft_wrap=True)
         else:
             self._show(call)
-            if why:
-                self._print_inside(Text(why, style="red"))
+            for remark in remarks:
+                self._print_inside(remark)
             self._console.print(Text("         └ ", style="dim") + ending, soft_wrap=True)
         self._open = None
-        self._tell_cause(call)
 
-    def _ending(self, call: _Call) -> tuple[Text, str]:
-        """How the call ended, and why it did not end well."""
+    def _head(self, call: _Call) -> Text:
+        head = Text(f"{call.clock} ", style="dim") + Text(call.function, style="bold")
+        return head + Text(f"  {call.title}" + ("  (goes on)" if call.is_shown else ""))
+
+    def _ending(self, call: _Call) -> Text:
         assert call.answered is not None
         data = call.answered.data
-        is_failed = bool(data["function_error"]) or int(data["status"]) >= 400
         status = "error" if data["function_error"] and data["status"] == 200 else data["status"]
-        parts = Text(str(status), style="bold red" if is_failed else "bold green")
+        parts = Text(str(status), style="bold red" if _is_failed(call) else "bold green")
         parts += Text(f" in {humanize(float(data['seconds']))}")
         if call.record is not None:
             parts += Text(" · ") + self._answerer(call.record)
@@ -271,7 +265,15 @@ class DevScreen:
             parts += Text(" · cold start", style="dim")
         if call.is_new_code:
             parts += Text(" · new code", style="cyan")
-        return parts, (str(data["note"]) or call.error) if is_failed else ""
+        return parts
+
+    def _remarks(self, call: _Call) -> list[Text]:
+        """Why the call did not end well, and why not with the developer's code."""
+        assert call.answered is not None
+        why = (str(call.answered.data["note"]) or call.error) if _is_failed(call) else ""
+        cause = self._cause(call.record) if call.record is not None else ""
+        remarks = [Text(why, style="red")] if why else []
+        return remarks + ([Text(cause, style="yellow")] if cause else [])
 
     def _answerer(self, record: InvocationRecord) -> Text:
         if record.strategy is Strategy.WORKER:
@@ -279,16 +281,16 @@ class DevScreen:
         seen = describe_seen(self._evidence(record))
         return Text(f"not your code but fallback {record.strategy} ({seen})", style="yellow")
 
-    def _tell_cause(self, call: _Call) -> None:
-        """The verdict, when it is another one than before."""
-        if call.record is None or call.record.strategy is Strategy.WORKER:
-            self._last_cause = "" if call.record is not None else self._last_cause
-            return
-        verdict = explain(self._evidence(call.record))
+    def _cause(self, record: InvocationRecord) -> str:
+        """The verdict, when it is another one than at the call before."""
+        if record.strategy is Strategy.WORKER:
+            self._last_cause = ""
+            return ""
+        verdict = explain(self._evidence(record))
         if verdict.works or verdict.cause == self._last_cause:
-            return
+            return ""
         self._last_cause = verdict.cause
-        self._print_inside(Text(f"{verdict.sentence} [{verdict.cause}]", style="yellow"))
+        return f"{verdict.sentence} [{verdict.cause}]"
 
     def _evidence(self, record: InvocationRecord) -> Evidence:
         return Evidence(topology=self._topology, records=(record,), network=self._network)
@@ -301,7 +303,11 @@ class DevScreen:
         if code.is_introduced:
             code.edit = files
         else:
-            self._say(function, f"{_list(files)} saved; the first call loads it", style="cyan")
+            self._say(
+                function,
+                f"{_list(files)} saved; the first call that reaches your code loads it",
+                style="cyan",
+            )
 
     def _tell_loaded(self, function: str, fact: Fact) -> None:
         files, lines = self._codes[function].end_edit()
@@ -349,6 +355,11 @@ class DevScreen:
         for row in rows:
             row.rstrip()
             self._console.print(bar + row, soft_wrap=True)
+
+
+def _is_failed(call: _Call) -> bool:
+    data = call.answered.data if call.answered is not None else {}
+    return bool(data.get("function_error")) or int(data.get("status", 0)) >= 400
 
 
 def _list(files: tuple[str, ...]) -> str:
