@@ -11,7 +11,7 @@ from natless.cli.demo import demo
 from natless.cli.dev import dev
 from natless.cli.invoke import invoke
 from natless.cli.relay import relay
-from natless.cli.running import Terminated
+from natless.cli.running import Interrupted, Terminated
 from natless.cli.shim import shim
 from natless.cli.topology import topology_app
 from natless.errors import NatlessError
@@ -61,7 +61,7 @@ def main() -> None:
         if error.hint:
             print(f"   next: {error.hint}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         print("natless: interrupted; nothing is left running", file=sys.stderr)
         sys.exit(130)
     except Terminated:

@@ -10,16 +10,23 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+class Interrupted(Exception):
+    """Ctrl-C; everything has been taken down.
+
+    No ``KeyboardInterrupt``: typer would turn that into a silent exit.
+    """
+
+
 class Terminated(Exception):
-    """SIGTERM came; everything has been taken down."""
+    """SIGTERM came, or the terminal is gone; everything has been taken down."""
 
 
 def run_until_done(work: Coroutine[Any, Any, T]) -> T:
-    """The result of ``work``; SIGTERM takes it down as cleanly as Ctrl-C does.
+    """The result of ``work``; SIGTERM and SIGHUP take it down as cleanly as Ctrl-C does.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, after everything was taken down.
-        Terminated: SIGTERM, likewise.
+        Interrupted: Ctrl-C, after everything was taken down.
+        Terminated: SIGTERM or SIGHUP, likewise.
     """
     is_terminated = False
 
@@ -33,11 +40,15 @@ def run_until_done(work: Coroutine[Any, Any, T]) -> T:
             is_terminated = True
             task.cancel()
 
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+                asyncio.get_running_loop().add_signal_handler(number, end)
         return await work
 
     try:
         return asyncio.run(watched())
+    except KeyboardInterrupt:
+        raise Interrupted from None
     except asyncio.CancelledError:
         if is_terminated:
             raise Terminated from None
