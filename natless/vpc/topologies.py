@@ -44,6 +44,16 @@ def _no_name(text: str, outcome: Outcome) -> Promise:
     return Promise(text, Phase.RESOLVE, outcome, address=None, far_side=FarSide.NOTHING)
 
 
+_ENDPOINT_REFUSES = Promise(
+    "endpoint refuses",
+    Phase.UPGRADE,
+    Outcome.HTTP_ERROR,
+    http_status=403,
+    address=ADDRESSES.endpoint.address,
+    peer=ADDRESSES.function.address,
+    counter="endpoint",
+)
+
 _CATALOGUE = (
     Topology(
         name="no-vpc",
@@ -80,15 +90,19 @@ _CATALOGUE = (
         ),
         way_out=WayOut.NONE,
         endpoint=Endpoint(),
-        promise=Promise(
-            "endpoint refuses",
-            Phase.UPGRADE,
-            Outcome.HTTP_ERROR,
-            http_status=403,
-            address=ADDRESSES.endpoint.address,
-            peer=ADDRESSES.function.address,
-            counter="endpoint",
+        promise=_ENDPOINT_REFUSES,
+    ),
+    Topology(
+        name="endpoint-and-nat",
+        title="private subnet with an interface endpoint and a NAT gateway",
+        purpose=(
+            "The way out is there and is not taken: private DNS still gives the API's names the"
+            " endpoint's address. A NAT gateway helps only with private DNS off, or for a custom"
+            " domain."
         ),
+        way_out=WayOut.NAT_GATEWAY,
+        endpoint=Endpoint(),
+        promise=_ENDPOINT_REFUSES,
     ),
     Topology(
         name="endpoint-no-private-dns",

@@ -32,6 +32,7 @@ DROPPERS = {
     "nat": None,
     "no-nat": Dropper.ROUTE_TABLE,
     "endpoint": Dropper.ROUTE_TABLE,
+    "endpoint-and-nat": None,
     "endpoint-no-private-dns": Dropper.ROUTE_TABLE,
     "vpc-public-subnet": Dropper.PUBLIC_SUBNET,
     "nat-deleted": Dropper.NAT_GONE,

@@ -53,8 +53,8 @@ SEEN = {
 }
 
 
-# An endpoint that no name means is no endpoint for the API: the wire cannot tell the two apart.
-ALIKE = {("endpoint-no-private-dns", "no-nat")}
+# What the wire cannot tell apart: an endpoint that no name means, a NAT gateway that none leads to.
+ALIKE = {("endpoint-no-private-dns", "no-nat"), ("endpoint-and-nat", "endpoint")}
 
 
 def broken(promise, seen):
