@@ -95,6 +95,14 @@ def test_lines_are_shown_as_they_come_and_the_end_below_them(stage):
     assert stage.lines[2:] == ["         │ [red]two[/]", "         └ 200 in 4 ms"]
 
 
+def test_the_lines_of_the_next_call_are_shown_as_they_come_too(stage):
+    for name in ("a", "b"):
+        stage.call(name)
+        stage.log(name, f"from {name}")
+        assert stage.lines[-2:] == ["12:00:00 hello  GET /", f"         │ from {name}"]
+        stage.end(name)
+
+
 def test_lines_of_calls_at_once_stay_together(stage):
     stage.call("a", title="GET /a")
     stage.call("b", title="GET /b")
