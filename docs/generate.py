@@ -237,6 +237,10 @@ def relay_page() -> str:
             head = "| Key | Default | Meaning |\n|---|---|---|\n"
         return head + "\n".join(rows)
 
+    documented = _attributes(config.RelayConfig)
+    names = set(re.findall(r"^(\w+) = ", inspect.cleandoc(form).partition("[")[0], re.MULTILINE))
+    top = "\n".join(f"| `{name}` | {text} |" for name, text in documented.items() if name in names)
+
     return f"""# relay.toml
 
 `natless relay --config relay.toml` takes everything from a file; flags win over it. A name that
@@ -246,6 +250,12 @@ seconds.
 ```toml
 {inspect.cleandoc(form)}
 ```
+
+## At the top
+
+| Key | Meaning |
+|---|---|
+{top}
 
 ## `[[api]]`
 

@@ -96,13 +96,17 @@ class Command:
                     for number, api in enumerate(others, 2)
                 ),
             ),
-            **{**said.others, **_given(flags, "time_scale", "state", "lambda_endpoint")},
+            **{
+                **said.others,
+                **_given(flags, "time_scale", "subscription_lag", "state", "lambda_endpoint"),
+                **_given(flags, "public_host"),
+            },
         )
 
     def _complete(self, said: Mapping[str, Any]) -> ApiConfig:
         """The first API, which the flags speak about."""
         flags = self.flags
-        api = {"label": self.generated.label, **said, **_given(flags, "label", "region", "verify")}
+        api = {"label": self.generated.label, **said, **_given(flags, *_OF_THE_API)}
         if flags.namespace:
             api["namespaces"] = tuple(NamespaceConfig(name=name) for name in flags.namespace)
         if flags.api_key:
@@ -121,6 +125,7 @@ class Command:
         return ApiConfig(**api)
 
 
+_OF_THE_API = ("label", "name", "region", "verify")
 _NOTHING = ConfigFile(listen={}, apis=(), others={})
 
 
@@ -144,10 +149,22 @@ def _make_parser() -> argparse.ArgumentParser:
     add("--iam", action="append", metavar="ID:SECRET", help="access key that may sign requests")
     add("--verify", choices=("strict", "parse-only", "off"), help="how signatures are checked")
     add("--label", help="26 letters or digits that the API's host names begin with")
+    add("--name", help="the API's name in the control plane (natless)")
     add("--region", help="region in the API's host names (us-east-1)")
     add("--state", type=Path, metavar="FILE", help="keeps what the control plane is told")
+    add(
+        "--public-host",
+        metavar="HOST[:PORT]",
+        help="what the control plane hands out in place of AWS's names",
+    )
     add("--lambda-endpoint", metavar="URL", help="where named Lambda authorizers are invoked")
     add("--time-scale", type=float, metavar="X", help="multiplies every duration of the protocol")
+    add(
+        "--subscription-lag",
+        type=float,
+        metavar="SECONDS",
+        help="acknowledge subscriptions at once, let them deliver so much later (0)",
+    )
     add("--journal", metavar="FILE", help="facts as JSON lines; - for standard output")
     add("--until-eof", action="store_true", help="end when standard input does")
     add("--json", action="store_true", help="say where it listens as one line of JSON")

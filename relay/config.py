@@ -6,12 +6,14 @@
                 ├─ apis: ApiConfig …        each with its keys, modes, host names and namespaces
                 ├─ limits: Limits           sizes, counts and durations of the channel
                 ├─ budgets: Budgets         waits that only the relay has
+                ├─ subscription_lag         how late subscriptions begin to deliver
                 └─ time_scale               all durations are multiplied by it when used
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import string
 from dataclasses import dataclass, field, replace
@@ -35,6 +37,7 @@ Verify = Literal["strict", "parse-only", "off"]
 
 _is_label = re.compile(r"[A-Za-z0-9_]{26}").fullmatch
 _is_api_id = re.compile(r"[A-Za-z0-9_-]{26}").fullmatch
+_is_authority = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?").fullmatch
 _is_region = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}").fullmatch
 
 
@@ -242,9 +245,15 @@ class RelayConfig:
         limits: sizes, counts and durations of the channel.
         budgets: waits that only the relay has.
         unsent_bytes: what a connection may leave unread before it is cut.
+        subscription_lag: seconds from the acknowledgement of a subscription until it delivers; what
+            is published in between never reaches it. AWS was seen to acknowledge too early
+            (anomalyco/sst#6575), and clients that believe it lose their first answer.
         time_scale: all durations are multiplied by it; 0.001 turns an hour into 3.6 seconds.
         state: the file that keeps what the control plane is told; None keeps it in memory.
         lambda_endpoint: where Lambda authorizers are invoked that are named, as at AWS Lambda.
+        public_host: what the control plane hands out as the host of the first API, in place of
+            AWS's names, for programs that find the channel that way and cannot resolve those; the
+            relay's own port is added when it names none. Other APIs get their label in front.
     """
 
     listen: Listen
@@ -252,9 +261,11 @@ class RelayConfig:
     limits: Limits = field(default_factory=Limits)
     budgets: Budgets = field(default_factory=Budgets)
     unsent_bytes: int = UNSENT_BYTES
+    subscription_lag: float = 0.0
     time_scale: float = 1.0
     state: Path | None = None
     lambda_endpoint: str | None = None
+    public_host: str | None = None
 
     def __post_init__(self) -> None:
         if not self.apis:
@@ -265,6 +276,13 @@ class RelayConfig:
                 raise ConfigInvalid(f"two APIs have the same {what}")
         if not self.time_scale > 0:
             raise ConfigInvalid("time_scale must be positive")
+        if not 0 <= self.subscription_lag < math.inf:
+            raise ConfigInvalid("subscription_lag must be seconds, or 0 for none")
+        if self.public_host is not None and not _is_authority(self.public_host):
+            raise ConfigInvalid(
+                f"{self.public_host!r} is not a host",
+                hint="write it as localhost or localhost:8443",
+            )
         if self.unsent_bytes < self.limits.event_bytes:
             raise ConfigInvalid("unsent_bytes must hold at least one event of event_bytes")
 
@@ -277,6 +295,11 @@ class RelayConfig:
             connection_timeout=self.limits.connection_timeout * self.time_scale,
             connection_life=self.limits.connection_life * self.time_scale,
         )
+
+    @property
+    def scaled_subscription_lag(self) -> float:
+        """Likewise, the lag of subscriptions."""
+        return self.subscription_lag * self.time_scale
 
 
 def api_id_of(label: str) -> str:

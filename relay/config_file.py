@@ -4,8 +4,10 @@
 
     time_scale = 1.0
     unsent_bytes = 16777216
+    subscription_lag = 0.0       # seconds from an acknowledgement until the subscription delivers
     state = "relay.db"           # keeps what the control plane is told
     lambda_endpoint = "http://localhost:9001"  # where named Lambda authorizers are invoked
+    public_host = "localhost"    # what the control plane hands out in place of AWS's names
 
     [listen]                     # host port plain_port certificate key
     [limits]                     # events_per_publish event_bytes keep_alive connection_life …
@@ -108,7 +110,13 @@ def load_config_file(path: Path) -> ConfigFile:
 
 
 def _read_document(table: _Table, *, folder: Path) -> ConfigFile:
-    others = table.take_all(time_scale=float, unsent_bytes=int, lambda_endpoint=str)
+    others = table.take_all(
+        time_scale=float,
+        unsent_bytes=int,
+        subscription_lag=float,
+        lambda_endpoint=str,
+        public_host=str,
+    )
     if (state := table.take("state", str)) is not None:
         others["state"] = folder / state
     if (limits := table.take_table("limits")) is not None:

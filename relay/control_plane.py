@@ -65,6 +65,7 @@ class ControlPlane:
         new_id: makes random ids.
         new_request_id: makes request ids.
         quotas: how much there may be.
+        public_host: tells where the relay is reached when not by AWS's names; None hands out those.
     """
 
     def __init__(
@@ -79,8 +80,11 @@ class ControlPlane:
         new_id: Callable[[int], str] = random_id,
         new_request_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         quotas: Quotas | None = None,
+        public_host: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._store = store
+        self._first_api = template.api_id
+        self._public_host = public_host
         self._book = Book(store.load())
         self._signatures = signatures
         self._put = put
@@ -184,6 +188,8 @@ class ControlPlane:
                 now=self._clock(),
                 new_id=self._new_id,
                 quotas=self._quotas,
+                public_host=self._public_host(),
+                first_api=self._first_api,
             )
             answer = operation.carry(desk, asked)
             await self._keep(draft)

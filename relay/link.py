@@ -41,6 +41,7 @@ class Shared:
     """What all WebSockets of a relay share.
 
     Attributes:
+        subscription_lag: seconds from a subscription's acknowledgement until it delivers.
         start: runs something beside the connections, until it ends or the relay does.
         connections: those that are open.
     """
@@ -52,6 +53,7 @@ class Shared:
     front: Front
     limits: Limits
     budgets: Budgets
+    subscription_lag: float
     new_identifier: NewIdentifier
     start: Callable[[Coroutine[Any, Any, object]], None]
     connections: dict[Link, None]

@@ -7,12 +7,16 @@
 
 ``connection_init`` is optional: some clients subscribe straight away and never wait for an ack
 (AWS's create-wscat-clone tutorial, aws-appsync-events-swift). Outbound text goes through the hub.
+
+A subscription may be made to come late (``subscription_lag``): it is acknowledged at once, and what
+is published before it delivers never reaches it, as was seen with AWS (anomalyco/sst#6575).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 from aiohttp import web
@@ -40,6 +44,7 @@ from event_protocol.frames import (
 )
 from event_protocol.handshake import SUBPROTOCOL, read_offer
 from relay.auth.base import AccessDenied, Operation
+from relay.clock import Timer
 from relay.errors import Refusal
 from relay.front import Visit
 from relay.link import Link, Shared
@@ -83,10 +88,10 @@ class Connection(Link):
     """One WebSocket that speaks Events.
 
     Attributes:
-        subscriptions: its own, by id.
+        subscriptions: its own, by id, those that do not deliver yet included.
     """
 
-    __slots__ = ("subscriptions",)
+    __slots__ = ("_late", "subscriptions")
 
     protocol = SUBPROTOCOL
     keep_alive_frame = encode(KeepAlive()).encode()
@@ -94,6 +99,7 @@ class Connection(Link):
     def __init__(self, request: web.BaseRequest, visit: Visit, *, api: Api, shared: Shared) -> None:
         super().__init__(request, visit, api=api, shared=shared)
         self.subscriptions: dict[str, Subscription] = {}
+        self._late: dict[Subscription, Timer] = {}
 
     def describe_subscriptions(self) -> list[dict[str, str]]:
         """What it listens to, for the operator: ``id`` and ``channel`` of each."""
@@ -228,10 +234,28 @@ class Connection(Link):
         if self._is_over:
             return
         subscription = Subscription(frame.id, pattern, outlet=self.outlet)
+        self.subscriptions[frame.id] = subscription
+        if (lag := self._shared.subscription_lag) > 0:
+            clock = self._shared.clock
+            come = partial(self._come_late, subscription, lag)
+            self._late[subscription] = clock.call_at(clock.now() + lag, come)
+        else:
+            self._go_live(subscription)
+        self._send(SubscribeSuccess(frame.id))
+
+    def _go_live(self, subscription: Subscription) -> None:
         self._shared.hub.flush()
         self.api.channels.add(subscription)
-        self.subscriptions[frame.id] = subscription
-        self._send(SubscribeSuccess(frame.id))
+
+    def _come_late(self, subscription: Subscription, lag: float) -> None:
+        del self._late[subscription]
+        self._go_live(subscription)
+        self._shared.journal.record(
+            "relay.subscription.live",
+            connection=self.visit.connection,
+            channel=subscription.pattern.path,
+            seconds=lag,
+        )
 
     async def _admit(self, frame: Subscribe) -> ChannelPattern:
         pattern = parse_pattern(frame.channel)
@@ -261,8 +285,14 @@ class Connection(Link):
             self._send(UnsubscribeError(frame.id, (error,)))
             return
         self._shared.hub.flush()
-        self.api.channels.remove(subscription)
+        self._forget(subscription)
         self._send(UnsubscribeSuccess(frame.id))
+
+    def _forget(self, subscription: Subscription) -> None:
+        if (timer := self._late.pop(subscription, None)) is not None:
+            timer.cancel()
+        else:
+            self.api.channels.remove(subscription)
 
     # Sending and ending.
 
@@ -271,7 +301,7 @@ class Connection(Link):
 
     def _unsubscribe_all(self) -> None:
         for subscription in self.subscriptions.values():
-            self.api.channels.remove(subscription)
+            self._forget(subscription)
         self.subscriptions.clear()
 
 

@@ -195,11 +195,19 @@ class Relay:
                 template=config.apis[0],
                 clock=self.clock.wall,
                 new_request_id=self._new_identifier,
+                public_host=self._public_host,
             )
             await self._control.adopt(config.apis, signatures=signatures)
         except BaseException:
             self._store.close()
             raise
+
+    def _public_host(self) -> str | None:
+        """What the control plane hands out in place of AWS's names, with a port but for 443."""
+        host = self.config.public_host
+        if host is None or ":" in host or self.port in (None, 443):
+            return host
+        return f"{host}:{self.port}"
 
     async def _close_control_plane(self) -> None:
         await self._control.close()
@@ -272,6 +280,7 @@ class Relay:
             front=self._front,
             limits=limits,
             budgets=budgets,
+            subscription_lag=self.config.scaled_subscription_lag,
             new_identifier=self._new_identifier,
             start=self._errands.start,
             connections=self.connections,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,6 +43,10 @@ def relay(
         str | None,
         typer.Option(help="26 letters or digits its host names begin with.  [default: random]"),
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Its name in the control plane; SST looks for sst.  [default: natless]"),
+    ] = None,
     region: Annotated[
         str | None, typer.Option(help="The AWS region in its names.  [default: us-east-1]")
     ] = None,
@@ -52,12 +56,28 @@ def relay(
     state: Annotated[
         Path | None, typer.Option(help="File that keeps what its control plane is told.")
     ] = None,
+    public_host: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST[:PORT]",
+            help="What its control plane hands out as the host of the channel, in place of AWS's"
+            " names; the TLS port is added if it names none.",
+        ),
+    ] = None,
     lambda_endpoint: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Where named Lambda authorizers are invoked."),
     ] = None,
     time_scale: Annotated[
         float | None, typer.Option(help="Multiplies every duration of the protocol.")
+    ] = None,
+    subscription_lag: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Acknowledge subscriptions at once and let them deliver so much later, as AWS was"
+            " seen to do.  [default: 0]",
+        ),
     ] = None,
     journal: Annotated[
         str | None, typer.Option(help="Facts as JSON lines into a file; - for standard output.")
@@ -78,7 +98,8 @@ def relay(
     listen = said.get("listen", {})
     argv = [sys.executable, "-P", "-m", "relay"]
     if "certificate" not in listen:
-        argv += _make_certificate(said, region=region or "us-east-1", host=host)
+        hosts = [each for each in (host, public_host) if each]
+        argv += _make_certificate(said, region=region or "us-east-1", hosts=hosts)
     if port is None and "port" not in listen:
         port = DEFAULT_PORT
     for flag, values in (("--namespace", namespace), ("--api-key", api_key), ("--iam", iam)):
@@ -90,11 +111,14 @@ def relay(
         ("--plain-port", plain_port),
         ("--verify", verify),
         ("--label", label),
+        ("--name", name),
+        ("--public-host", public_host),
         ("--region", region),
         ("--config", config),
         ("--state", state),
         ("--lambda-endpoint", lambda_endpoint),
         ("--time-scale", time_scale),
+        ("--subscription-lag", subscription_lag),
         ("--journal", journal),
     ):
         if one is not None:
@@ -114,7 +138,7 @@ def _read(config: Path | None) -> Mapping[str, Any]:
     return {}
 
 
-def _make_certificate(said: Mapping[str, Any], *, region: str, host: str | None) -> list[str]:
+def _make_certificate(said: Mapping[str, Any], *, region: str, hosts: Sequence[str]) -> list[str]:
     """A certificate for every name that the relay will answer to, as flags.
 
     Key and certificate lie in anonymous memory that the relay inherits: nothing is left on disk
@@ -125,21 +149,23 @@ def _make_certificate(said: Mapping[str, Any], *, region: str, host: str | None)
     from natless.certificates import Authority
 
     authority = Authority.for_user()
-    names = list(dict.fromkeys(_names(said, region=region, host=host)))
+    names = list(dict.fromkeys(_names(said, region=region, hosts=hosts)))
     with tempfile.TemporaryDirectory(prefix="natless-relay-") as directory:
         pair = authority.issue(names, directory=Path(directory))
         served = [_keep_in_memory(path) for path in (pair.certificate, pair.key)]
     return ["--certificate", served[0], "--key", served[1], "--ca", str(authority.ca_path)]
 
 
-def _names(said: Mapping[str, Any], *, region: str, host: str | None) -> Iterator[str]:
+def _names(said: Mapping[str, Any], *, region: str, hosts: Sequence[str]) -> Iterator[str]:
     from natless.certificates import aws_names
 
     yield from ("localhost", "*.localhost", "127.0.0.1", "::1")
     yield from aws_names(region)
-    bound = host or str(said.get("listen", {}).get("host", ""))
-    if bound not in ("", "0.0.0.0", "::"):
-        yield bound
+    in_file = (said.get("listen", {}).get("host", ""), said.get("public_host", ""))
+    for each in (*hosts, *map(str, in_file)):
+        name = each if each.count(":") > 1 else each.partition(":")[0]
+        if name not in ("", "0.0.0.0", "::"):
+            yield name
     apis = said.get("api")
     for api in apis if isinstance(apis, list) else ():
         if isinstance(api, dict):

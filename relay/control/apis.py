@@ -56,7 +56,7 @@ def create_api(desk: Desk, asked: Asked) -> dict[str, Any]:
         "eventConfig": asked["eventConfig"],
     }
     desk.draft.put("api", api_id, document)
-    return {"api": document}
+    return {"api": _shown(desk, document)}
 
 
 def list_apis(desk: Desk, asked: Asked) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def list_apis(desk: Desk, asked: Asked) -> dict[str, Any]:
 
 def get_api(desk: Desk, asked: Asked) -> dict[str, Any]:
     """GetApi."""
-    return {"api": desk.api(asked["apiId"])}
+    return {"api": _shown(desk, desk.api(asked["apiId"]))}
 
 
 def update_api(desk: Desk, asked: Asked) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def update_api(desk: Desk, asked: Asked) -> dict[str, Any]:
         "eventConfig": asked["eventConfig"],
     }
     desk.draft.put("api", asked["apiId"], changed)
-    return {"api": changed}
+    return {"api": _shown(desk, changed)}
 
 
 def delete_api(desk: Desk, asked: Asked) -> dict[str, Any]:
@@ -176,6 +176,21 @@ def _check_provider(provider: Mapping[str, Any]) -> None:
             raise BadRequest(f"{name} is not a regular expression: {error}") from error
 
 
+def _shown(desk: Desk, document: Document) -> Document:
+    """An API's document as it is handed out: with hosts that whoever asks can reach."""
+    host = desk.public_host
+    if host is None:
+        return document
+    if document["apiId"] != desk.first_api:
+        host = f"{_label_of(document)}.{host}"
+    return {**document, "dns": {"HTTP": host, "REALTIME": host}}
+
+
+def _label_of(document: Document) -> str:
+    label: str = document["dns"]["HTTP"].partition(".")[0]
+    return label
+
+
 def _in_region(desk: Desk) -> list[Any]:
     return [r for r in desk.draft.all("api") if r.document["apiArn"].split(":")[3] == desk.region]
 
@@ -192,7 +207,7 @@ def _new_names(desk: Desk, tags: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _labels(desk: Desk) -> Iterator[str]:
-    return (r.document["dns"]["HTTP"].partition(".")[0] for r in desk.draft.all("api"))
+    return (_label_of(record.document) for record in desk.draft.all("api"))
 
 
 def _by_arn(desk: Desk, arn: str) -> Document:

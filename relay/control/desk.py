@@ -49,6 +49,9 @@ class Desk:
         now: wall clock, seconds since the epoch.
         new_id: random lower-case letters and digits, as many as asked for.
         quotas: how much there may be.
+        public_host: where the relay is reached when not by AWS's names, with its port; None hands
+            out AWS's names.
+        first_api: the API id of the one that a host which names no API leads to.
     """
 
     draft: Draft
@@ -57,6 +60,8 @@ class Desk:
     now: float
     new_id: Callable[[int], str]
     quotas: Quotas = field(default_factory=Quotas)
+    public_host: str | None = None
+    first_api: str = ""
 
     def arn(self, resource: str, *, region: str | None = None) -> str:
         """The Amazon Resource Name of something of AppSync's."""

@@ -153,3 +153,37 @@ async def test_a_key_that_expires_meanwhile_opens_nothing_more(tmp_path, clock):
         async with stage.socket() as late:
             await late.say(type="connection_init")
             assert "connection_error" in await late.hear()
+
+
+async def test_a_late_subscription_is_acknowledged_and_misses_what_comes_too_early(tmp_path, clock):
+    async with (
+        start(tmp_path, clock=clock, subscription_lag=0.3) as stage,
+        stage.socket() as socket,
+    ):
+        assert json.loads(await socket.subscribe("/default/x"))["type"] == "subscribe_success"
+        await stage.post("/default/x", '"too early"')
+        clock.advance(0.29)
+        await stage.post("/default/x", '"still too early"')
+        clock.advance(0.01)
+        fact = await stage.journal.fact("relay.subscription.live", channel="/default/x")
+        assert fact["seconds"] == 0.3
+        await stage.post("/default/x", '"in time"')
+        assert r'"event":"\"in time\""' in await socket.hear()
+
+
+async def test_a_late_subscription_may_end_before_it_delivers(tmp_path, clock):
+    async with start(tmp_path, clock=clock, subscription_lag=5.0, time_scale=0.1) as stage:
+        async with stage.socket() as socket:
+            await socket.subscribe("/default/x", "a")
+            await socket.subscribe("/default/x", "b")
+            ended = await socket.ask(type="unsubscribe", id="a")
+            assert json.loads(ended)["type"] == "unsubscribe_success"
+            refused = json.loads(await socket.subscribe("/default/x", "b"))
+            assert refused["errors"][0]["errorType"] == "DuplicatedOperationError"
+            clock.advance(0.5)
+            await stage.post("/default/x", "1")
+            assert json.loads(await socket.hear())["id"] == "b"
+            await socket.subscribe("/default/x", "c")
+        await stage.journal.fact("relay.connection.closed")
+        clock.advance(1)
+        assert len(stage.journal.of("relay.subscription.live")) == 1

@@ -98,11 +98,14 @@ def test_no_budget_is_nothing(name):
 
 
 def test_one_scale_shortens_all_durations_of_the_protocol_and_nothing_else():
-    config = RelayConfig(listen=PLAIN, apis=(ApiConfig(label=LABEL),), time_scale=0.001)
+    config = RelayConfig(
+        listen=PLAIN, apis=(ApiConfig(label=LABEL),), time_scale=0.001, subscription_lag=300.0
+    )
     limits = config.scaled_limits
     assert limits.keep_alive == pytest.approx(0.06)
     assert limits.connection_timeout == pytest.approx(0.3)
     assert limits.connection_life == pytest.approx(86.4)
+    assert config.scaled_subscription_lag == pytest.approx(0.3)
     assert limits.event_bytes == Limits().event_bytes
 
 
@@ -121,6 +124,9 @@ def test_one_scale_shortens_all_durations_of_the_protocol_and_nothing_else():
             "same api_id",
         ),
         ({"time_scale": 0.0}, "time_scale"),
+        ({"subscription_lag": -0.1}, "subscription_lag"),
+        ({"subscription_lag": float("nan")}, "subscription_lag"),
+        ({"public_host": "https://localhost"}, "is not a host"),
         ({"unsent_bytes": 1000}, "unsent_bytes"),
     ],
 )

@@ -10,6 +10,8 @@ LABEL = "a" * 26
 WHOLE = f"""
 time_scale = 0.5
 unsent_bytes = 1000000
+subscription_lag = 1
+public_host = "relay.test"
 
 [listen]
 host = "0.0.0.0"
@@ -77,6 +79,7 @@ def test_everything_that_a_file_says_is_taken(tmp_path):
     assert listen.certificate == tmp_path / "tls/server.pem"
     assert str(listen.key) == "/etc/key.pem"
     assert (config.time_scale, config.unsent_bytes) == (0.5, 1_000_000)
+    assert (config.subscription_lag, config.public_host) == (1.0, "relay.test")
     assert config.limits.events_per_publish == 10
     assert config.limits.keep_alive == 30.0
     assert config.limits.keep_alive_after_ack is False
@@ -101,14 +104,16 @@ def test_flags_win_over_the_file(tmp_path):
         WHOLE,
         *("--port", "1", "--region", "us-east-1", "--namespace", "n", "--api-key", "k"),
         *("--iam", "ID:SE:CRET", "--time-scale", "2", "--host", "::1"),
+        *("--subscription-lag", "0.25", "--public-host", "localhost", "--name", "sst"),
     )
     config = command.make_config()
     api = config.apis[0]
+    assert (config.subscription_lag, config.public_host, api.name) == (0.25, "localhost", "sst")
     assert (config.listen.port, config.listen.host, config.time_scale) == (1, "::1", 2.0)
     assert [one.name for one in api.namespaces] == ["n"]
     assert [one.id for one in api.api_keys] == ["k"]
     assert (api.iam[0].access_key_id, api.iam[0].secret_access_key) == ("ID", "SE:CRET")
-    assert (api.region, api.name) == ("us-east-1", "orders")
+    assert (api.region, api.domains) == ("us-east-1", ("events.example.com",))
 
 
 def test_reading_again_makes_up_nothing_new(tmp_path):

@@ -46,7 +46,7 @@ class Clock:
 class Driver:
     """A control plane, and the APIs that the data plane would have."""
 
-    def __init__(self, *, store=None, quotas=None):
+    def __init__(self, *, store=None, quotas=None, public_host=None):
         self.clock = Clock()
         self.live: dict[str, ApiConfig] = {}
         self.removed: list[str] = []
@@ -62,6 +62,7 @@ class Driver:
             new_id=lambda length: f"{next(numbers):0{length}d}",
             new_request_id=lambda: "r-1",
             quotas=quotas,
+            public_host=lambda: public_host,
         )
 
     def _put(self, config):
@@ -116,6 +117,18 @@ def driver():
 
 
 # Event APIs.
+
+
+async def test_a_public_host_is_handed_out_in_place_of_awss_names():
+    driver = Driver(public_host="localhost:8443")
+    await driver.adopt(TEMPLATE)
+    first = await driver.do("GET", f"/v2/apis/{TEMPLATE.api_id}")
+    assert first["api"]["dns"] == {"HTTP": "localhost:8443", "REALTIME": "localhost:8443"}
+    other = await driver.create()
+    label = driver.live[other["apiId"]].label
+    host = f"{label}.localhost:8443"  # a host whose first part is the label leads to that API
+    assert other["dns"] == {"HTTP": host, "REALTIME": host}
+    assert driver.live[other["apiId"]].http_host.endswith(".amazonaws.com")
 
 
 async def test_an_api_is_created_with_all_its_members(driver):
