@@ -22,6 +22,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TextIO
 
+import msgspec
+
 QUEUE_COUNT = 10_000  # facts that may wait for a slow reader
 CLOSE_BUDGET = 2.0  # seconds that a reader has to take the rest when the relay ends
 
@@ -65,32 +67,32 @@ class LineJournal:
     def __init__(self, stream: TextIO, *, now: Callable[[], float]) -> None:
         self._stream = stream
         self._now = now
-        self._queue: queue.Queue[str | None] = queue.Queue(QUEUE_COUNT)
+        self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._dropped = 0
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
 
     def record(self, kind: str, **data: Any) -> None:  # noqa: ANN401
         """Notes one fact, now."""
-        try:
-            if self._dropped:
-                self._queue.put_nowait(self._line("relay.journal.dropped", count=self._dropped))
-                self._dropped = 0
-            self._queue.put_nowait(self._line(kind, **data))
-        except queue.Full:
+        if self._queue.qsize() >= QUEUE_COUNT:
             self._dropped += 1
+            return
+        if self._dropped:
+            self._queue.put(self._line("relay.journal.dropped", count=self._dropped))
+            self._dropped = 0
+        self._queue.put(self._line(kind, **data))
 
     def close(self) -> None:
         """Writes what waits, for at most :data:`CLOSE_BUDGET` seconds."""
-        try:
-            self._queue.put(None, timeout=CLOSE_BUDGET)
-        except queue.Full:
-            return
+        self._queue.put(None)
         self._thread.join(CLOSE_BUDGET)
 
     def _line(self, kind: str, **data: Any) -> str:  # noqa: ANN401
         head = {"at": round(self._now(), 6), "source": "relay", "kind": kind}
-        return json.dumps(head | data, separators=(",", ":"), default=str) + "\n"
+        try:
+            return _encode(head | data).decode() + "\n"
+        except UnicodeEncodeError:  # half a surrogate pair, as the names of odd files have
+            return json.dumps(head | data, separators=(",", ":"), default=str) + "\n"
 
     def _write(self) -> None:
         try:
@@ -101,3 +103,6 @@ class LineJournal:
             self._stream.flush()
         except (OSError, ValueError):  # the reader is gone; nobody is left to be told
             return
+
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode
