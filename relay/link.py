@@ -31,8 +31,8 @@ from relay.journal import Journal
 from relay.keepalive import KeepAliveWheel
 from relay.namespaces import Api
 from relay.publishing import NewIdentifier, explain
+from relay.websocket import Over, ServerSocket
 
-_PROTOCOL_HEADER = "Sec-WebSocket-Protocol"
 _DATA = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
 
 
@@ -87,22 +87,18 @@ class Link:
     keep_alive_frame: ClassVar[bytes]
 
     def __init__(self, request: web.BaseRequest, visit: Visit, *, api: Api, shared: Shared) -> None:
-        transport = request.transport
-        if transport is None:
-            raise ConnectionResetError
         self._shared = shared
-        self._headers = request.headers
+        self._headers = {name.lower(): value for name, value in request.headers.items()}
         self._code: int | None = None
         self._end: asyncio.Future[None] | None = None
         self._is_over = False
-        self._transport = transport
-        self._socket = web.WebSocketResponse(
-            protocols=(self.protocol,),
-            autoclose=False,  # what is queued goes first
-            compress=False,  # our frames go past the writer that would deflate them
-            timeout=shared.budgets.close,  # for the answer to aiohttp's own close frames
-            max_msg_size=shared.limits.frame_bytes,
+        self._socket = ServerSocket(
+            request,
+            protocol=self.protocol,
+            frame_bytes=shared.limits.frame_bytes,
+            close_budget=shared.budgets.close,
         )
+        self._transport = transport = self._socket.transport
         self.api = api
         self.visit = visit
         self.opened = visit.opened
@@ -112,12 +108,8 @@ class Link:
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Upgrades, and stays until the connection is over."""
-        offered = request.headers.getall(_PROTOCOL_HEADER, [])
-        if len(offered) > 1:  # aiohttp reads only the first of several headers
-            merged = request.headers.copy()
-            merged[_PROTOCOL_HEADER] = ", ".join(offered)
-            request = request.clone(headers=merged)
-        await self._socket.prepare(request)
+        offered = request.headers.getall("Sec-WebSocket-Protocol", ())
+        self._socket.accept()
         shared = self._shared
         shared.front.open(self.visit, "realtime", api=self.api.config.api_id)
         shared.connections[self] = None
@@ -128,7 +120,7 @@ class Link:
         finally:
             self._leave()
             self._finish()
-        return self._socket
+        return Over()
 
     def keep_alive(self) -> None:
         """Sends ``ka``."""
@@ -148,7 +140,7 @@ class Link:
             Whether the client answered within the budget; if not, the connection was cut.
         """
         self._end = asyncio.get_running_loop().create_future()
-        if not await self._say_goodbye(code, reason=reason):
+        if not self._say_goodbye(code, reason=reason):
             return False
         try:
             async with asyncio.timeout(self._shared.budgets.close):
@@ -192,7 +184,10 @@ class Link:
         raise NotImplementedError
 
     def _take_at_once(self, text: str) -> bool:
-        """Handles one text frame if nothing has to be waited for; else :meth:`_take` does."""
+        """Handles one text frame if nothing has to be waited for; else :meth:`_take` does.
+
+        A text that comes while another waits in :meth:`_take` waits too.
+        """
         return False
 
     async def _take(self, text: str) -> None:
@@ -235,7 +230,7 @@ class Link:
         await self._within(shared.budgets.refusal, self._hear(closing=False))
         shared.hub.send(self.outlet, self._encode_refusal(error_type, message, code))
         await self._within(shared.budgets.refusal, self._hear(closing=True))
-        if await self._say_goodbye(WSCloseCode.OK, reason="denied"):
+        if self._say_goodbye(WSCloseCode.OK, reason="denied"):
             await self._within(shared.budgets.close, self._hear(closing=True))
         self._transport.close()
 
@@ -267,7 +262,7 @@ class Link:
             {name.lower(): value for name, value in presented.items()},
             config.api_id,
             config.http_host,
-            headers={name.lower(): value for name, value in self._headers.items()},
+            headers=self._headers,
             source_ip=self.visit.peer,
             **more,
         )
@@ -275,22 +270,21 @@ class Link:
     # Receiving and ending.
 
     async def _receive(self) -> None:
-        receive, take_at_once = self._socket.receive, self._take_at_once
+        receive = self._socket.receive
         while True:
-            message = await receive()
+            message = await receive(None if self._is_over else self._take_at_once)
             if self._is_over and message.type in _DATA:
                 continue
             if message.type is WSMsgType.TEXT:
-                if not take_at_once(message.data):
+                if not self._take_at_once(message.data):
                     await self._take(message.data)
             elif message.type is WSMsgType.BINARY:
                 self._shared.hub.send(self.outlet, self._encode_not_text())
             else:
                 self._leave()
-                if self._code is None:
-                    await self._socket.close(drain=False)  # who says goodbye may not be reading
-                else:  # this was the answer to our own close frame
-                    self._transport.close()
+                if self._code is None and message.type is WSMsgType.CLOSE:
+                    self._socket.send_close(WSCloseCode.OK)
+                self._transport.close()
                 return
 
     def _leave(self) -> None:
@@ -298,24 +292,21 @@ class Link:
         if self._is_over:
             return
         self._is_over = True
+        self._socket.stop_taking()
         shared = self._shared
         shared.hub.flush()
         self._unsubscribe_all()
         shared.wheel.close(self)
         del shared.connections[self]
 
-    async def _say_goodbye(self, code: int, *, reason: str) -> bool:
+    def _say_goodbye(self, code: int, *, reason: str) -> bool:
         """Sends what is queued and a close frame; False when nobody is there any more."""
         self._leave()
         if self._code is not None:
             return False
         self.visit.reason = reason
         self._code = code
-        try:
-            await self._socket.send_frame(code.to_bytes(2, "big"), WSMsgType.CLOSE)
-        except ConnectionError:
-            return False
-        return True
+        return self._socket.send_close(code)
 
     def _finish(self) -> None:
         """Writes the connection's line, tells who waits for its end, and forgets it."""
