@@ -5,26 +5,25 @@
     Invoke API, URL ─▶ LambdaHost ─▶ shim ──TLS──▶ relay ◀──TLS── worker ─▶ your handler, reloaded
                        └ this machine's network, or a VPC of namespaces ┘
 
-Each function has a worker and a stage of the channel for itself, as two workers on one stage would
-both answer.
+One worker answers for all functions; each introduces itself by its name.
 """
 
 from __future__ import annotations
 
 import secrets
-import shutil
+import shlex
 import socket
 import string
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from natless.certificates import Authority, CertificatePair, aws_names
-from natless.errors import UsageError
-from natless.journal import Fact, Journal
+from natless.deployed import deploy
+from natless.journal import Journal
 from natless.lambda_host.door import listen_on_loopback, open_door
 from natless.lambda_host.function_url import make_function_url
 from natless.lambda_host.host import FunctionSpec, HostLauncher, LambdaHost, Launcher
@@ -32,13 +31,14 @@ from natless.lambda_host.invoke_api import make_invoke_api
 from natless.lambda_host.service import EventBudgets, LambdaService
 from natless.progress import Progress
 from natless.relay_process import RelayReady, start_relay
+from natless.runtimes import Code, find_code
 from natless.settings import FunctionSettings, Settings
 from natless.shim_archive import shim_archive
-from natless.worker import Worker, WorkerConfig
+from natless.worker import LocalFunction, Worker, WorkerConfig
 
 APP = "natless"
+STAGE = "dev"
 NAMESPACE = "sst"
-_NOT_DEPLOYED = shutil.ignore_patterns("__pycache__", ".*", "node_modules")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,23 @@ class DevFunction:
         name: its name.
         arn: its ARN.
         url: where any HTTP client calls it.
-        source: the file of its handler, to be edited.
-        handler: ``module.function``.
+        code: its handler, to be edited.
     """
 
     name: str
     arn: str
     url: str
-    source: Path
-    handler: str
+    code: Code
+
+    def describe(self) -> dict[str, str]:
+        """What a program needs to know, as JSON."""
+        return {
+            "name": self.name,
+            "arn": self.arn,
+            "url": self.url,
+            "handler": self.code.handler,
+            "runtime": self.code.runtime.name,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +90,7 @@ class Dev:
             "event": "ready",
             "invoke": self.invoke,
             "url": self.functions[0].url,
-            "functions": [
-                {"name": each.name, "arn": each.arn, "url": each.url, "handler": each.handler}
-                for each in self.functions
-            ],
+            "functions": [each.describe() for each in self.functions],
             "topology": self.topology or None,
         }
 
@@ -126,25 +131,20 @@ async def open_dev(
         ComponentFailed: a part did not come up.
     """
     functions = settings.registry()
-    sources = [find_source(each) for each in functions]
+    codes = {each.name: locate(each) for each in functions}
     async with AsyncExitStack() as stack:
         doors = [stack.enter_context(sock) for sock in _listen(settings.dev.port, functions)]
         ground = await _open_ground(
             settings, stack, journal=journal, progress=progress, directory=directory
         )
+        with progress.step(f"worker: {_list_handlers(codes)}"):
+            worker = _make_worker(functions, codes, ground.relay, journal=journal)
+            await stack.enter_async_context(worker)
         hosts = []
         for number, function in enumerate(functions):
-            stage = f"dev-{number}"
-            with progress.step(f"worker: {function.name}, {function.handler}"):
-                await stack.enter_async_context(
-                    _make_worker(function, ground.relay, stage=stage, journal=journal)
-                )
-            task_root = directory / f"task-{number}"
-            shutil.copytree(
-                function.folder, task_root, ignore=_NOT_DEPLOYED, ignore_dangling_symlinks=True
-            )
+            code = deploy(codes[function.name], directory / f"task-{number}")
             host = LambdaHost(
-                _specify(function, ground, stage=stage, task_root=task_root, settings=settings),
+                _specify(function, ground, code=code, settings=settings),
                 launcher=ground.launcher,
                 journal=journal,
                 concurrency=settings.dev.environments,
@@ -167,37 +167,33 @@ async def open_dev(
                     name=host.spec.name,
                     arn=host.spec.arn,
                     url=service.urls[host.spec.name],
-                    source=source,
-                    handler=host.spec.handler,
+                    code=codes[host.spec.name],
                 )
-                for host, source in zip(hosts, sources, strict=True)
+                for host in hosts
             ),
             topology=settings.dev.topology,
             service=service,
         )
 
 
-def find_source(function: FunctionSettings) -> Path:
-    """The file that holds the handler.
+def locate(function: FunctionSettings) -> Code:
+    """Where the function's code is, and what runs it.
 
     Raises:
-        UsageError: the folder or the file is not there; says what was looked for.
+        UsageError: the folder or the handler's file is not there; says what was looked for.
+        EnvironmentLacks: this machine lacks what the handler needs.
     """
-    if not function.folder.is_dir():
-        raise UsageError(
-            f"{function.folder}: no such folder",
-            hint="name the folder with your handler: natless dev FOLDER --handler module.function",
-        )
-    module = function.handler.rpartition(".")[0].replace(".", "/")
-    for name in (f"{module}.py", f"{module}/__init__.py"):
-        if (function.folder / name).is_file():
-            return function.folder / name
-    there = sorted(path.stem for path in function.folder.glob("*.py"))[:5]
-    raise UsageError(
-        f"{function.folder} has no {module}.py for the handler {function.handler!r}",
-        hint="--handler is module.function, as in Lambda's settings"
-        + (f"; here is {', '.join(there)}" if there else ""),
+    return find_code(
+        function.folder,
+        function.handler,
+        runtime=function.runtime,
+        interpreter=function.interpreter,
     )
+
+
+def _list_handlers(codes: Mapping[str, Code]) -> str:
+    names = [f"{name}, {code.handler}" for name, code in codes.items()]
+    return "; ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
 
 
 def _listen(port: int, functions: tuple[FunctionSettings, ...]) -> list[socket.socket]:
@@ -294,7 +290,11 @@ async def _open_network(
 
 
 def _make_worker(
-    function: FunctionSettings, relay: RelayReady, *, stage: str, journal: Journal
+    functions: tuple[FunctionSettings, ...],
+    codes: Mapping[str, Code],
+    relay: RelayReady,
+    *,
+    journal: Journal,
 ) -> Worker:
     config = WorkerConfig(
         url=f"wss://localhost:{relay.port}/event/realtime",
@@ -302,35 +302,23 @@ def _make_worker(
         api_key=relay.api_key,
         ca=relay.ca,
         app=APP,
-        stage=stage,
+        stage=STAGE,
         namespace=NAMESPACE,
-        folder=function.folder.resolve(),
-        handler=function.handler,
-        memory=function.memory,
+        functions={
+            each.name: LocalFunction(codes[each.name], memory=each.memory) for each in functions
+        },
     )
-    return Worker(config, _name_function(journal, function.name))
-
-
-def _name_function(journal: Journal, name: str) -> Journal:
-    """A journal whose facts go into ``journal`` and say whose they are."""
-    own = Journal()
-
-    def pass_on(fact: Fact) -> None:
-        data = {"function": name, **fact.data}
-        journal.record(fact.kind, source=fact.source, at=fact.at, **data)
-
-    own.listen(pass_on)
-    return own
+    return Worker(config, journal)
 
 
 def _specify(
-    function: FunctionSettings, ground: _Ground, *, stage: str, task_root: Path, settings: Settings
+    function: FunctionSettings, ground: _Ground, *, code: Code, settings: Settings
 ) -> FunctionSpec:
     """The function as it is deployed: the guest is its runtime."""
     return FunctionSpec(
         name=function.name,
-        handler=function.handler,
-        task_root=task_root,
+        handler=code.handler,
+        task_root=code.folder,
         bootstrap=(sys.executable, "-I", str(shim_archive())),
         timeout=function.timeout,
         memory=function.memory,
@@ -342,9 +330,10 @@ def _specify(
             "NATLESS_API_KEY": ground.relay.api_key,
             "NATLESS_CA": str(ground.relay.ca),
             "NATLESS_APP": APP,
-            "NATLESS_STAGE": stage,
+            "NATLESS_STAGE": STAGE,
             "NATLESS_NAMESPACE": NAMESPACE,
             "NATLESS_FUNCTION_ID": function.name,
             "NATLESS_FALLBACKS": ",".join(function.fallbacks),
+            "NATLESS_DEPLOYED_COMMAND": shlex.join(code.runtime.command(code.folder)),
         },
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import shutil
+import shlex
 import socket
 import string
 import sys
@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from natless.certificates import Authority, aws_names
-from natless.errors import UsageError
+from natless.deployed import deploy
 from natless.journal import Journal
 from natless.lambda_host.host import FunctionSpec, LambdaHost
 from natless.progress import Progress
 from natless.relay_process import RelayReady, start_relay
-from natless.settings import FunctionSettings, Settings
+from natless.runtimes import Code, find_code
+from natless.settings import Settings
 from natless.shim_archive import shim_archive
 from natless.vpc.model import Role, Topology
 from natless.vpc.netns import NetnsVpc, VpcProcess
 from natless.vpc.probes import ProbeResult
-from natless.worker import Worker, WorkerConfig
+from natless.worker import LocalFunction, Worker, WorkerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +64,7 @@ class Lab:
     relay: RelayReady
     vpc: NetnsVpc
     journal: Journal
-    deployed: Path
+    deployed: Code
 
     async def show(self, topology: Topology) -> tuple[ProbeResult, ...]:
         """Applies a topology and proves its promise by probes.
@@ -79,7 +80,7 @@ class Lab:
         spec = FunctionSpec(
             name=function.name,
             handler=function.handler,
-            task_root=self.deployed,
+            task_root=self.deployed.folder,
             bootstrap=(sys.executable, "-I", str(shim_archive())),
             timeout=function.timeout,
             memory=function.memory,
@@ -95,6 +96,9 @@ class Lab:
                 "NATLESS_NAMESPACE": NAMESPACE,
                 "NATLESS_FUNCTION_ID": function.name,
                 "NATLESS_FALLBACKS": ",".join(function.fallbacks),
+                "NATLESS_DEPLOYED_COMMAND": shlex.join(
+                    self.deployed.runtime.command(self.deployed.folder)
+                ),
             },
         )
         return LambdaHost(
@@ -123,7 +127,13 @@ async def open_lab(
         EnvironmentLacks: this machine has no namespaces to offer.
         ComponentFailed: a part did not come up.
     """
-    _check_function(settings.function)
+    function = settings.function
+    code = find_code(
+        function.folder,
+        function.handler,
+        runtime=function.runtime,
+        interpreter=function.interpreter,
+    )
     authority = Authority.for_user()
     served = authority.issue(
         [*aws_names(settings.region), "localhost", "127.0.0.1", "198.51.100.10"],
@@ -167,28 +177,9 @@ async def open_lab(
                         app=APP,
                         stage=STAGE,
                         namespace=NAMESPACE,
-                        folder=settings.function.folder.resolve(),
-                        handler=settings.function.handler,
+                        functions={function.name: LocalFunction(code, memory=function.memory)},
                     ),
                     journal,
                 )
             )
-        deployed = directory / "task"
-        shutil.copytree(
-            settings.function.folder, deployed, ignore=shutil.ignore_patterns("__pycache__", ".*")
-        )
-        yield Lab(settings, relay, vpc, journal, deployed)
-
-
-def _check_function(function: FunctionSettings) -> None:
-    if not function.folder.is_dir():
-        raise UsageError(
-            f"{function.folder}: no such folder",
-            hint="name the folder with your handler: natless demo FOLDER --handler module.function",
-        )
-    module = function.handler.rpartition(".")[0].replace(".", "/")
-    if not (function.folder / f"{module}.py").exists():
-        raise UsageError(
-            f"{function.folder} has no {module}.py for the handler {function.handler!r}",
-            hint="--handler is module.function, as in Lambda's settings",
-        )
+        yield Lab(settings, relay, vpc, journal, deploy(code, directory / "task"))

@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from natless.errors import UsageError
+from natless.runtimes.catalogue import AUTO, RUNTIMES
 
 SETTINGS_FILE = "natless.toml"
 
@@ -62,10 +63,20 @@ class FunctionSettings(BaseModel):
     )
     handler: str = Field(
         "handler.handler",
-        pattern=r"^[^\s]+\.[^\s.]+$",
+        pattern=r"^(\S+\.[^\s.]+|bootstrap)$",
         description="module.function, as on Lambda.",
     )
-    runtime: Literal["python"] = Field("python", description="The handler's language.")
+    runtime: str = Field(
+        AUTO,
+        pattern=RUNTIMES,
+        description="`python3.N`, `nodejsN.x` or `provided.al2023` (an executable `bootstrap`); "
+        "`auto` takes what the handler's file is.",
+    )
+    interpreter: Path | None = Field(
+        None,
+        description="Program that runs the handler. Left out: for Python that of the folder's "
+        "virtual environment, else the one that runs natless; for Node.js the `node` on the PATH.",
+    )
     timeout: float = Field(
         20.0, ge=1, le=900, description="Seconds until Lambda ends an invocation."
     )

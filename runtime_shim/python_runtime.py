@@ -37,6 +37,8 @@ from types import ModuleType, SimpleNamespace  # noqa: E402
 from typing import Any, NoReturn  # noqa: E402
 
 _OWN = (lambda: None).__code__.co_filename  # as frames name this file, also from an archive
+ROOT = "/2018-06-01/runtime"
+HELD = "/natless/held"  # of a developer's side that starts the process before it is needed
 Handler = Callable[[Any, "Context"], Any]
 
 
@@ -67,9 +69,20 @@ class RuntimeApi:
         host, _, port = authority.rpartition(":")
         self._authority = authority
         self._address = (host.strip("[]"), int(port))
-        self._root = (f"/{prefix}" if prefix else "") + "/2018-06-01/runtime"
+        self._prefix = f"/{prefix}" if prefix else ""
         self._socket: socket.socket | None = None
         self._reader: Any = None
+
+    def hold(self, headers: Mapping[str, str]) -> bytes:
+        """Waits for leave to load the handler; what the other side says beside it.
+
+        Raises:
+            ApiLost: nobody answers, or not with a release.
+        """
+        status, _, body = self._call("GET", HELD, headers, b"")
+        if status != 200:
+            raise ApiLost(f"the Runtime API answered {status} to a request for release")
+        return body
 
     def next(self) -> tuple[dict[str, str], bytes]:
         """Waits, without limit as the API asks, for an event: its headers in lower case, its body.
@@ -77,27 +90,27 @@ class RuntimeApi:
         Raises:
             ApiLost: nobody answers, or not with an event.
         """
-        status, headers, body = self._call("GET", "/invocation/next", {}, b"")
+        status, headers, body = self._call("GET", ROOT + "/invocation/next", {}, b"")
         if status != 200 or "lambda-runtime-aws-request-id" not in headers:
             raise ApiLost(f"the Runtime API answered {status} to a request for an event")
         return headers, body
 
     def respond(self, request_id: str, headers: Mapping[str, str], body: bytes) -> int:
         """Posts the handler's answer; the status of the reply."""
-        return self._call("POST", f"/invocation/{request_id}/response", headers, body)[0]
+        return self._call("POST", f"{ROOT}/invocation/{request_id}/response", headers, body)[0]
 
     def fail(self, request_id: str, headers: Mapping[str, str], body: bytes) -> int:
         """Posts the handler's error; the status of the reply."""
-        return self._call("POST", f"/invocation/{request_id}/error", headers, body)[0]
+        return self._call("POST", f"{ROOT}/invocation/{request_id}/error", headers, body)[0]
 
     def fail_init(self, headers: Mapping[str, str], body: bytes) -> int:
         """Posts why the handler could not be loaded; the status of the reply."""
-        return self._call("POST", "/init/error", headers, body)[0]
+        return self._call("POST", ROOT + "/init/error", headers, body)[0]
 
     def _call(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, dict[str, str], bytes]:
-        lines = [f"{method} {self._root}{path} HTTP/1.1", f"Host: {self._authority}"]
+        lines = [f"{method} {self._prefix}{path} HTTP/1.1", f"Host: {self._authority}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if method == "POST":
             lines.append(f"Content-Length: {len(body)}")
@@ -455,6 +468,7 @@ def main() -> NoReturn:
         sys.exit(f"python_runtime: the environment lacks {error}")
     set_up_logging()
     try:
+        hold(api)
         handler = _load_or_report(api, name, root)
         while True:
             run_once(api, handler)
@@ -465,6 +479,12 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         flush()
         sys.exit(130)
+
+
+def hold(api: RuntimeApi) -> None:
+    """Waits for leave to load the handler, if the environment says so."""
+    if os.environ.pop("NATLESS_HELD", ""):
+        api.hold({})
 
 
 def _load_or_report(api: RuntimeApi, name: str, root: str) -> Handler:

@@ -12,12 +12,21 @@ def dev(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            help="Folder with the handler's code.  [default: natless.toml's functions, else the "
+            help="Folder with the handler's code, or the handler's file: Python, Node.js, "
+            "TypeScript or an executable bootstrap.  [default: natless.toml's functions, else the "
             "example that comes along]"
         ),
     ] = None,
     handler: Annotated[
-        str | None, typer.Option(help="module.function.  [default: handler.handler]")
+        str | None,
+        typer.Option(help="module.function.  [default: handler.handler, or what the folder has]"),
+    ] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            help="Such as python3.12, nodejs20.x or provided.al2023.  [default: what the handler's "
+            "file is]"
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The function's name.  [default: hello]")] = None,
     port: Annotated[
@@ -54,7 +63,12 @@ def dev(
 
     run_dev(
         {
-            "function": {"folder": folder, "handler": handler, "name": name},
+            "function": {
+                "folder": folder,
+                "handler": handler,
+                "runtime": runtime,
+                "name": name,
+            },
             "dev": {"port": port, "topology": topology},
         },
         config=config,

@@ -24,6 +24,7 @@ from natless.errors import EnvironmentLacks, UsageError
 from natless.explain.evidence import NetworkFacts
 from natless.journal import Journal
 from natless.progress import choose_progress
+from natless.runtimes.catalogue import name_handler
 from natless.settings import FunctionSettings, Settings, load_settings
 
 
@@ -47,11 +48,10 @@ def run_dev(
     Raises:
         NatlessError: it could not be brought up.
     """
-    settings = load_settings(overrides, file=config)
+    settings = load_settings(_read_file_argument(overrides), file=config)
     if is_one:
-        settings = settings.model_copy(
-            update={"functions": {}, "function": _name_by_folder(settings.function)}
-        )
+        function = _name_by_folder(_find_handler(settings.function))
+        settings = settings.model_copy(update={"functions": {}, "function": function})
     network = _check_topology(settings.dev.topology)
     # A short path: the sockets of the VPC live here, and a Unix socket's path has 107 bytes.
     with tempfile.TemporaryDirectory(prefix="natless-") as scratch, _open(journal_file) as journal:
@@ -92,13 +92,15 @@ async def _run(
 def print_ready(dev: Dev, console: Console) -> None:
     """Says where to call, and what to try."""
     first = dev.functions[0]
-    source = os.path.relpath(first.source)
-    source = source if len(source) < len(str(first.source)) else str(first.source)
+    source = min(os.path.relpath(first.code.source), str(first.code.source), key=len)
     where = f" in the network {dev.topology}" if dev.topology else ""
     port = "" if dev.invoke.endswith(":9400") else f" --endpoint {dev.invoke}"
     console.print(Text(f"\nready{where}: ", style="bold green") + Text(first.url, style="bold"))
     for other in dev.functions[1:]:
         console.print(Text(f"       {other.name}: {other.url}"), soft_wrap=True)
+    for function in dev.functions:
+        if remark := function.code.runtime.remark():
+            console.print(Text(f"  {function.name}: {remark}", style="yellow"), soft_wrap=True)
     for step, text in (
         ("call it", f"curl {first.url}"),
         ("edit it", f"{shlex.quote(source)}, save, and call again"),
@@ -107,6 +109,26 @@ def print_ready(dev: Dev, console: Console) -> None:
         console.print(Text(f"  {step:<11}", style="cyan") + Text(text), soft_wrap=True)
     console.print(Text(f"  AWS SDKs: AWS_ENDPOINT_URL_LAMBDA={dev.invoke}", style="dim"))
     console.print(Text("  Ctrl-C ends it and leaves nothing.\n", style="dim"))
+
+
+def _read_file_argument(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A file in place of the folder means its folder and its function ``handler``."""
+    function = overrides["function"]
+    place = function["folder"]
+    if place is None or not place.is_file():
+        return overrides
+    named = name_handler(place)
+    folder, handler = named if named is not None else (place.parent, None)
+    said = {**function, "folder": folder, "handler": function["handler"] or handler}
+    return {**overrides, "function": said}
+
+
+def _find_handler(function: FunctionSettings) -> FunctionSettings:
+    """A function whose handler nobody named has the one that its folder has."""
+    if "handler" in function.model_fields_set or not function.folder.is_dir():
+        return function
+    named = name_handler(function.folder)
+    return function if named is None else function.model_copy(update={"handler": named[1]})
 
 
 def _name_by_folder(function: FunctionSettings) -> FunctionSettings:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -53,13 +54,14 @@ class RuntimeProcess:
         environment: Mapping[str, str],
         directory: Path | None,
         on_line: LineListener,
+        make_api: Callable[[socket.socket], RuntimeApi] = RuntimeApi,
     ) -> RuntimeProcess:
         """Opens a Runtime API and starts ``argv`` with its address in the environment.
 
         Raises:
             OSError: the process cannot be started.
         """
-        api = RuntimeApi(await launcher.listen())
+        api = make_api(await launcher.listen())
         try:
             await api.open()
             process = await launcher.run(

@@ -1,6 +1,6 @@
 """Runs the developer's handler outside the function and answers over the channel."""
 
-from natless.worker.config import WorkerBudgets, WorkerConfig
+from natless.worker.config import LocalFunction, WorkerBudgets, WorkerConfig
 from natless.worker.worker import Worker
 
-__all__ = ["Worker", "WorkerBudgets", "WorkerConfig"]
+__all__ = ["LocalFunction", "Worker", "WorkerBudgets", "WorkerConfig"]

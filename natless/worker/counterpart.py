@@ -24,12 +24,19 @@ from natless.lambda_host.clock import Clock, Timer, wait_first
 from natless.lambda_host.invocation import Failure
 from natless.lambda_host.launcher import Launcher
 from natless.lambda_host.runtime_session import Answer, Event
-from natless.worker.config import WorkerConfig
+from natless.worker.config import LocalFunction, WorkerConfig
 from natless.worker.errors import PublishFailed
-from natless.worker.process import SOURCE, HandlerProcess, python_client
+from natless.worker.process import SOURCE, HandlerProcess
+from natless.worker.program import make_program
 from natless.worker.reload import Edit
-from natless.worker.slot import RELOADED, HandlerSlot, NotLoaded, Program, Spawn, describe_failure
-from natless.worker.variables import handler_variables
+from natless.worker.slot import (
+    RELOADED,
+    HandlerSlot,
+    NotLoaded,
+    Reserves,
+    Spawn,
+    describe_failure,
+)
 
 SUPERSEDED = "superseded"
 FORGOTTEN = "forgotten"
@@ -101,6 +108,7 @@ class Counterpart:
         launcher: starts the processes.
         send: publishes to the guest.
         spawn: runs a coroutine beside the caller.
+        reserves: which environments keep a process for the next edit.
     """
 
     def __init__(
@@ -113,6 +121,7 @@ class Counterpart:
         launcher: Launcher,
         send: Send,
         spawn: Spawn,
+        reserves: Reserves,
     ) -> None:
         self.worker_id = worker_id
         self._config = config
@@ -127,7 +136,10 @@ class Counterpart:
             journal=journal,
             clock=clock,
             spawn=spawn,
+            reserves=reserves,
         )
+        self._function: LocalFunction | None = None
+        self._unknown: Failure | None = None
         self._environment: dict[str, str] | None = None
         self._introduced: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._work: Work | None = None
@@ -139,12 +151,23 @@ class Counterpart:
         """Whether an invocation is on its way."""
         return self._work is not None
 
-    def introduce(self, environment: Mapping[str, str]) -> None:
-        """Takes the variables of an INIT; other ones than before mean other credentials."""
-        if environment == self._environment:
-            return
-        self._environment = dict(environment)
-        self._slot.begin(self._program(self._environment))
+    @property
+    def function(self) -> LocalFunction | None:
+        """Whose code it runs; None before its INIT."""
+        return self._function
+
+    def introduce(self, function_id: str, environment: Mapping[str, str]) -> None:
+        """Takes an INIT: which function it is, and its variables.
+
+        Other variables than before mean other credentials.
+        """
+        function = self._config.find(function_id)
+        if function is None:
+            self._unknown = _not_here(function_id, tuple(self._config.functions))
+        elif environment != self._environment or function != self._function:
+            self._unknown = None
+            self._function, self._environment = function, dict(environment)
+            self._slot.begin(make_program(function, environment, worker_id=self.worker_id))
         if not self._introduced.done():
             self._introduced.set_result(None)
 
@@ -203,6 +226,8 @@ class Counterpart:
         """
         if not await self._await_init(work):
             return _not_introduced(self._config.budgets.boot), False
+        if self._unknown is not None:
+            return self._unknown, False
         process = await self._slot.ready(deadline=work.deadline, withdrawn=work.withdrawn)
         if process is None:
             return None if work.withdrawn.done() else _late("was not ready"), False
@@ -284,23 +309,6 @@ class Counterpart:
 
     # -- the process -------------------------------------------------------------------------
 
-    def _program(self, environment: Mapping[str, str]) -> Program:
-        config = self._config
-        return Program(
-            # -B: bytecode is taken for fresh if the source has the same size and second of change,
-            # so what one version of a handler left behind could run in place of the next.
-            argv=config.bootstrap or (config.python, "-B", str(python_client())),
-            environment=handler_variables(
-                environment,
-                worker_id=self.worker_id,
-                handler=config.handler,
-                folder=config.folder,
-                memory=config.memory,
-                overrides=config.environment,
-            ),
-            folder=config.folder,
-        )
-
     def _rest_later(self) -> None:
         if self._rest is not None:
             self._rest.cancel()
@@ -335,6 +343,14 @@ def _not_introduced(seconds: float) -> Failure:
     return Failure(
         "LiveWorker.NotIntroduced",
         f"the function did not send its environment within {seconds:g} s of being asked",
+    )
+
+
+def _not_here(function_id: str, known: tuple[str, ...]) -> Failure:
+    names = ", ".join(known)
+    return Failure(
+        "LiveWorker.UnknownFunction",
+        f"the worker does not run a function {function_id!r}; it runs {names}",
     )
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,10 @@ from natless.lambda_host.launcher import Launcher
 from natless.lambda_host.output import Stream
 from natless.lambda_host.runtime_process import RuntimeProcess, describe_exit
 from natless.lambda_host.runtime_session import Answer, Event
+from natless.runtimes.base import client_path
+from natless.runtimes.python import CLIENT
+from natless.worker.private_api import PrivateApi
+from natless.worker.program import Program
 from natless.worker.reload import Edit
 
 SOURCE = "worker"
@@ -53,28 +55,29 @@ class HandlerProcess:
         return self._runtime is not None and not self._runtime.has_exited
 
     @property
+    def is_held(self) -> bool:
+        """Whether it waits for the code that it shall load."""
+        return self._runtime is not None and self.is_usable and _private(self._runtime).is_holding
+
+    @property
     def is_idle(self) -> bool:
         """Whether it waits for an event."""
         return self._runtime is not None and self._runtime.api.is_idle and self.is_usable
 
     async def start(
-        self,
-        argv: Sequence[str],
-        *,
-        launcher: Launcher,
-        environment: Mapping[str, str],
-        folder: Path,
-        deadline: float,
+        self, program: Program, *, launcher: Launcher, deadline: float
     ) -> Failure | None:
-        """Starts it and waits until it has loaded the handler.
+        """Starts it, unless it was :meth:`held`, and waits until it has loaded the handler.
 
         Returns:
             None when it is ready, otherwise why it is not; then it is stopped.
         """
         started = self._clock.now()
-        failure = await self._load(
-            argv, launcher=launcher, environment=environment, folder=folder, deadline=deadline
-        )
+        failure = None
+        if self._runtime is None:
+            failure = await self._launch(program, launcher)
+        if failure is None:
+            failure = await self._load(deadline)
         seconds = round(self._clock.now() - started, 6)
         if failure is None:
             self._fact("worker.process.complete", seconds=seconds)
@@ -83,28 +86,46 @@ class HandlerProcess:
             self._fact("worker.process.failed", seconds=seconds, error_type=failure.error_type)
         return failure
 
-    async def _load(
-        self,
-        argv: Sequence[str],
-        *,
-        launcher: Launcher,
-        environment: Mapping[str, str],
-        folder: Path,
-        deadline: float,
-    ) -> Failure | None:
+    async def hold(self, program: Program, *, launcher: Launcher, deadline: float) -> bool:
+        """Starts it without any code of the developer's; :meth:`start` then loads that.
+
+        Returns:
+            Whether it waits for its code now; otherwise it is stopped.
+        """
+        if await self._launch(program, launcher) is None:
+            runtime = self._started()
+            api = _private(runtime)
+            await wait_first(self._clock, deadline, api.held, runtime.exited)
+            if api.held.done() and not runtime.has_exited:
+                self._fact("worker.process.held", pid=runtime.pid)
+                return True
+        await self.stop()
+        return False
+
+    def assign(self, *, generation: int, edit: Edit | None) -> None:
+        """Says which version of the code a process that was held is for."""
+        self.generation, self.edit = generation, edit
+
+    async def _launch(self, program: Program, launcher: Launcher) -> Failure | None:
         try:
-            self._runtime = runtime = await RuntimeProcess.start(
-                argv,
+            self._runtime = await RuntimeProcess.start(
+                program.argv,
                 launcher=launcher,
-                environment=environment,
-                directory=folder,
+                environment=program.variables,
+                directory=program.folder,
                 on_line=self._line,
+                make_api=PrivateApi,
             )
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            return Failure("Runtime.InvalidEntrypoint", f"fork/exec {argv[0]}: {reason}")
+            return Failure("Runtime.InvalidEntrypoint", f"fork/exec {program.argv[0]}: {reason}")
+        return None
+
+    async def _load(self, deadline: float) -> Failure | None:
+        runtime = self._started()
         self._fact("worker.process.started", pid=runtime.pid)
         started = self._clock.now()
+        _private(runtime).release()
         if await runtime.initialized(self._clock, deadline):
             return None
         return self._init_failure(runtime, seconds=self._clock.now() - started)
@@ -188,8 +209,9 @@ class HandlerProcess:
 
 def python_client() -> Path:
     """The file of the Python runtime client; it is run, never imported."""
-    found = importlib.util.find_spec("runtime_shim")
-    places = found.submodule_search_locations if found is not None else None
-    if not places:
-        raise RuntimeError("the package runtime_shim is not installed beside natless")
-    return Path(next(iter(places))) / "python_runtime.py"
+    return client_path(CLIENT)
+
+
+def _private(runtime: RuntimeProcess) -> PrivateApi:
+    assert isinstance(runtime.api, PrivateApi)  # as it was made by _launch
+    return runtime.api

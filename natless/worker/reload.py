@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from watchfiles import Change, DefaultFilter, awatch
+from watchfiles import DefaultFilter, awatch
 
-# What changes a Python function: the list of SST's own watcher (pkg/runtime/python).
-_SUFFIXES = (".py", ".toml", ".lock", ".cfg")
-_NAMES = ("requirements.txt",)
+from natless.runtimes import Code
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A burst of changes that belongs together.
+    """Changes of one function's source that belong together.
 
     Attributes:
-        files: what changed, relative to the watched folder, sorted.
+        files: what changed, relative to the function's folder, sorted.
         saved: seconds since 1970 at which the last of them was saved; where a file is gone, when
             that was noticed.
         noticed: monotonic seconds.
@@ -31,40 +29,56 @@ class Edit:
     noticed: float
 
 
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """What changed in the folders that are watched, within a short time.
+
+    Attributes:
+        paths: of files, resolved.
+        wall: seconds since 1970 at which it was noticed.
+        now: the same in monotonic seconds.
+    """
+
+    paths: frozenset[Path]
+    wall: float
+    now: float
+
+    def edit_of(self, code: Code) -> Edit | None:
+        """The part that is source of ``code``; None if there is none.
+
+        A handler that writes data beside its code is not reloaded for that.
+        """
+        root = code.folder.resolve()
+        mine = [path for path in self.paths if path.is_relative_to(root)]
+        source = [path for path in mine if code.runtime.is_source(path, root)]
+        if not source:
+            return None
+        times = []
+        for path in source:
+            with contextlib.suppress(OSError):
+                times.append(path.stat().st_mtime)
+        return Edit(
+            files=tuple(sorted(str(path.relative_to(root)) for path in source)),
+            saved=max(times, default=self.wall),
+            noticed=self.now,
+        )
+
+
 class SourceFilter(DefaultFilter):
-    """Lets source files through: a handler that writes data beside its code is not reloaded."""
+    """Keeps out what editors, tools and package managers write."""
 
-    def __call__(self, change: Change, path: str) -> bool:
-        """Whether a change of ``path`` matters."""
-        name = Path(path).name
-        is_source = name.endswith(_SUFFIXES) or name in _NAMES
-        return is_source and super().__call__(change, path)
+    ignore_dirs = (*DefaultFilter.ignore_dirs, "venv")
 
 
-async def watch_folder(folder: Path, *, quiet: float) -> AsyncIterator[Edit]:
-    """Yields every edit below ``folder`` until cancelled.
+async def watch_folders(folders: Iterable[Path], *, quiet: float) -> AsyncIterator[Burst]:
+    """Yields what changes in ``folders``, with everything below them, until cancelled.
 
     Args:
-        folder: what to watch, with everything below it.
+        folders: what to watch.
         quiet: seconds without a change that end a burst.
     """
     step = max(1, round(quiet * 1000))
-    watch = awatch(folder, watch_filter=SourceFilter(), debounce=step * 20, step=step)
+    watch = awatch(*folders, watch_filter=SourceFilter(), debounce=step * 20, step=step)
     async for changes in watch:
-        paths = {Path(path) for _, path in changes}
-        yield describe_edit(folder, paths, wall=time.time(), now=time.monotonic())
-
-
-def describe_edit(folder: Path, paths: set[Path], *, wall: float, now: float) -> Edit:
-    """The edit that changed ``paths``, noticed at ``wall`` (since 1970) and ``now`` (monotonic)."""
-    times = []
-    for path in paths:
-        with contextlib.suppress(OSError):
-            times.append(path.stat().st_mtime)
-    root = folder.resolve()
-    names = [p.relative_to(root) if p.is_relative_to(root) else p for p in paths]
-    return Edit(
-        files=tuple(sorted(str(name) for name in names)),
-        saved=max(times, default=wall),
-        noticed=now,
-    )
+        paths = frozenset(Path(path) for _, path in changes)
+        yield Burst(paths, wall=time.time(), now=time.monotonic())

@@ -3,8 +3,9 @@
 ::
 
     begin ──▶ starting ──ready──▶ serving ──▶ retiring: what runs is finished, within a budget
-                 │  └─begin again: dropped        ▲
-                 └──failed──▶ the failure is held ┘ the code before the edit serves no more
+      ▲          │  └─begin again: dropped        ▲
+      │          └──failed──▶ the failure is held ┘ the code before the edit serves no more
+    reserve: a process that has loaded no code yet, taken by the next begin
 
 Once an edit failed, nothing of the old code answers: the developer would look for the change in
 vain. Each event is answered with the failure until a later start works.
@@ -14,38 +15,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from natless.journal import Journal
-from natless.lambda_host.clock import Clock, wait_first
+from natless.lambda_host.clock import Clock, Timer, wait_first
 from natless.lambda_host.invocation import Failure
 from natless.lambda_host.launcher import Launcher
 from natless.worker.config import WorkerBudgets
 from natless.worker.process import SOURCE, HandlerProcess
+from natless.worker.program import Program
 from natless.worker.reload import Edit
 
 RELOADED = "reloaded"
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 """Runs a coroutine beside the caller, for as long as the worker lives."""
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """How a handler's process is started.
-
-    Attributes:
-        argv: the command.
-        environment: all its variables.
-        folder: its working directory.
-    """
-
-    argv: Sequence[str]
-    environment: Mapping[str, str] = field(repr=False)
-    folder: Path
 
 
 @dataclass(slots=True)
@@ -72,6 +59,27 @@ class NotLoaded:
     is_news: bool
 
 
+class Reserves:
+    """Which slots keep a process in reserve: the few that were used last."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._slots: OrderedDict[HandlerSlot, None] = OrderedDict()
+
+    def admit(self, slot: HandlerSlot) -> bool:
+        """Whether ``slot``, which was just used, may have one; another one may have to give up."""
+        self._slots[slot] = None
+        self._slots.move_to_end(slot)
+        while len(self._slots) > self._limit:
+            oldest, _ = self._slots.popitem(last=False)
+            oldest.drop_reserve()
+        return slot in self._slots
+
+    def leave(self, slot: HandlerSlot) -> None:
+        """``slot`` needs none any more."""
+        self._slots.pop(slot, None)
+
+
 class HandlerSlot:
     """Keeps a process with the newest code for one execution environment."""
 
@@ -84,6 +92,7 @@ class HandlerSlot:
         journal: Journal,
         clock: Clock,
         spawn: Spawn,
+        reserves: Reserves | None = None,
     ) -> None:
         self._worker_id = worker_id
         self._budgets = budgets
@@ -96,6 +105,9 @@ class HandlerSlot:
         self._attempt: _Attempt | None = None
         self._serving: HandlerProcess | None = None
         self._alive: set[HandlerProcess] = set()
+        self._reserves = reserves or Reserves(0)
+        self._reserve: tuple[HandlerProcess, Program] | None = None
+        self._reserving: Timer | None = None
         self._is_closed = False
 
     def begin(self, program: Program | None = None, *, edit: Edit | None = None) -> None:
@@ -112,13 +124,8 @@ class HandlerSlot:
         if edit is not None:
             self._generation += 1
             self._fact("worker.reload.started", files=edit.files)
-        process = HandlerProcess(
-            self._journal,
-            worker_id=self._worker_id,
-            generation=self._generation,
-            edit=edit or unfinished,
-            clock=self._clock,
-        )
+        process = self._take_reserve(self._program) or self._make_process()
+        process.assign(generation=self._generation, edit=edit or unfinished)
         self._attempt = attempt = _Attempt(process)
         attempt.task = self._spawn(self._start(attempt, self._program))
 
@@ -152,6 +159,7 @@ class HandlerSlot:
             elif self._serving is None or not self._serving.is_usable:
                 self.begin()
             elif self._serving.is_idle:
+                self._reserve_later()
                 return self._serving
             else:
                 await self._serving.idle(deadline, withdrawn)
@@ -166,6 +174,7 @@ class HandlerSlot:
 
     def rest(self) -> None:
         """Ends what serves; the next :meth:`ready` starts it again."""
+        self._stop_reserving()
         self._drop_attempt()
         self._attempt = None
         process, self._serving = self._serving, None
@@ -175,6 +184,7 @@ class HandlerSlot:
     async def close(self) -> None:
         """Ends every process; none will be started any more."""
         self._is_closed = True
+        self._stop_reserving()
         self._drop_attempt()
         await asyncio.gather(*(process.stop() for process in self._alive))
 
@@ -191,10 +201,8 @@ class HandlerSlot:
         self._alive.add(process)
         try:
             failure = await process.start(
-                program.argv,
+                program,
                 launcher=self._launcher,
-                environment=program.environment,
-                folder=program.folder,
                 deadline=self._clock.now() + self._budgets.init,
             )
         except BaseException:
@@ -207,6 +215,70 @@ class HandlerSlot:
             self._alive.discard(process)
         if old is not None:
             self._spawn(self._retire(old))
+
+    # -- the reserve -------------------------------------------------------------------------
+
+    def drop_reserve(self) -> None:
+        """Ends the process in reserve, if there is one."""
+        reserve, self._reserve = self._reserve, None
+        if reserve is not None and not self._is_closed:
+            self._spawn(self._end(reserve[0]))
+
+    def _stop_reserving(self) -> None:
+        if self._reserving is not None:
+            self._reserving.cancel()
+            self._reserving = None
+        self._reserves.leave(self)
+        self.drop_reserve()
+
+    def _reserve_later(self) -> None:
+        """Has a process started in reserve once nobody is in a hurry."""
+        if self._reserving is None and self._program is not None and self._program.can_be_held:
+            when = self._clock.now() + self._budgets.reserve
+            self._reserving = self._clock.call_at(when, self._reserve_now)
+
+    def _reserve_now(self) -> None:
+        self._reserving = None
+        if self._is_closed or self._program is None or not self._reserves.admit(self):
+            return
+        if self._reserve is not None and self._is_reserve_fit(self._program):
+            return
+        self.drop_reserve()
+        process = self._make_process()
+        self._reserve = process, self._program
+        self._spawn(self._hold(process, self._program))
+
+    async def _hold(self, process: HandlerProcess, program: Program) -> None:
+        self._alive.add(process)
+        deadline = self._clock.now() + self._budgets.init
+        try:
+            is_held = await process.hold(program, launcher=self._launcher, deadline=deadline)
+        except BaseException:
+            await self._end(process)
+            raise
+        if not is_held or self._is_closed:
+            await self._end(process)
+
+    def _is_reserve_fit(self, program: Program) -> bool:
+        return self._reserve is not None and self._reserve[1] is program
+
+    def _take_reserve(self, program: Program) -> HandlerProcess | None:
+        """The process in reserve, if it waits and was started for this program."""
+        if self._reserve is None or not self._reserve[0].is_held:
+            return None
+        if not self._is_reserve_fit(program):
+            self.drop_reserve()
+            return None
+        process, self._reserve = self._reserve[0], None
+        return process
+
+    def _make_process(self) -> HandlerProcess:
+        return HandlerProcess(
+            self._journal,
+            worker_id=self._worker_id,
+            generation=self._generation,
+            clock=self._clock,
+        )
 
     async def _retire(self, process: HandlerProcess) -> None:
         """Lets a process finish what it runs, within its budget, and ends it."""

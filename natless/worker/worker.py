@@ -26,16 +26,17 @@ from event_protocol.live import (
     worker_channel,
 )
 from natless.errors import ComponentFailed, UsageError
-from natless.journal import Journal
+from natless.journal import Fact, Journal
 from natless.lambda_host.clock import Clock, SystemClock
 from natless.lambda_host.launcher import HostLauncher, Launcher
 from natless.lambda_host.runtime_session import Event
-from natless.worker.config import WorkerConfig
+from natless.worker.config import LocalFunction, WorkerConfig
 from natless.worker.counterpart import Counterpart, Work, monotonic_deadline
 from natless.worker.errors import PublishFailed
 from natless.worker.link import Link
 from natless.worker.process import SOURCE
-from natless.worker.reload import watch_folder
+from natless.worker.reload import Edit, watch_folders
+from natless.worker.slot import Reserves
 
 _PACKETS_AT_ONCE = 8  # of one answer on their way; 1.4 MB of base64
 _REQUEST_ID = "lambda-runtime-aws-request-id"
@@ -46,7 +47,7 @@ _HOP_HEADERS = frozenset(
 
 
 class Worker:
-    """Answers the invocations of one function for as long as its block lasts.
+    """Answers the invocations of a stage's functions for as long as its block lasts.
 
     ::
 
@@ -66,7 +67,9 @@ class Worker:
         launcher: Launcher | None = None,
     ) -> None:
         self.config = config
-        self._journal = journal
+        self._journal = self._name_functions(journal)
+        self._names: dict[str, str] = {}  # of functions, by the ids of their environments
+        self._reserves = Reserves(config.max_reserves)
         self._clock = clock or SystemClock()
         self._launcher = launcher or HostLauncher()
         self._reassembler = Reassembler()
@@ -100,10 +103,11 @@ class Worker:
 
     def _make_link(self) -> Link:
         config = self.config
-        if not config.folder.is_dir():
-            raise UsageError(
-                f"{config.folder}: no such folder", hint="name the folder with your handler"
-            )
+        for folder in config.folders:
+            if not folder.is_dir():
+                raise UsageError(
+                    f"{folder}: no such folder", hint="name the folder with your handler"
+                )
         try:
             return Link(
                 config,
@@ -158,13 +162,23 @@ class Worker:
 
     async def _watch(self) -> None:
         quiet = self.config.budgets.reload_quiet
+        functions = self.config.functions or {"": self.config.only}
+        folders = {each.code.folder for each in functions.values()}
         try:
-            async for edit in watch_folder(self.config.folder, quiet=quiet):
-                self._fact("worker.reload.noticed", files=edit.files)
-                for counterpart in self._counterparts.values():
-                    counterpart.reload(edit)
+            async for burst in watch_folders(folders, quiet=quiet):
+                for name, function in functions.items():
+                    if (edit := burst.edit_of(function.code)) is not None:
+                        self._reload(name, function, edit)
         except OSError as error:  # such as too many watches: the work goes on without reloading
             self._fact("worker.reload.unavailable", reason=str(error))
+
+    def _reload(self, name: str, function: LocalFunction, edit: Edit) -> None:
+        self._fact(
+            "worker.reload.noticed", files=edit.files, **({"function": name} if name else {})
+        )
+        for counterpart in self._counterparts.values():
+            if counterpart.function == function:
+                counterpart.reload(edit)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         if self._group is None:
@@ -189,13 +203,14 @@ class Worker:
         self._channel(message.source)  # whom we could not answer, we do not listen to
         if message.code == MessageCode.INIT:
             init = decode_init(message.body)
+            self._names[message.source] = init.function_id
             self._fact(
                 "worker.init.received",
                 worker_id=message.source,
                 function_id=init.function_id,
                 variables=len(init.environment),
             )
-            self._counterpart(message.source).introduce(init.environment)
+            self._counterpart(message.source).introduce(init.function_id, init.environment)
         elif message.code == MessageCode.NEXT:
             self._take_next(message)
 
@@ -221,6 +236,7 @@ class Worker:
                 launcher=self._launcher,
                 send=self._send,
                 spawn=self._spawn,
+                reserves=self._reserves,
             )
         self._counterparts.move_to_end(worker_id)
         return counterpart
@@ -233,7 +249,12 @@ class Worker:
             (name for name, each in self._counterparts.items() if not each.is_busy),
             next(iter(self._counterparts)),
         )
-        self._spawn(self._counterparts.pop(oldest).close())
+        self._spawn(self._forget(oldest, self._counterparts.pop(oldest)))
+
+    async def _forget(self, worker_id: str, counterpart: Counterpart) -> None:
+        await counterpart.close()
+        if worker_id not in self._counterparts:
+            self._names.pop(worker_id, None)
 
     # -- what is sent ------------------------------------------------------------------------
 
@@ -277,6 +298,18 @@ class Worker:
     def _channel(self, worker_id: str) -> str:
         config = self.config
         return worker_channel(config.app, config.stage, worker_id, config.namespace)
+
+    def _name_functions(self, journal: Journal) -> Journal:
+        """A journal whose facts go into ``journal`` and say which function they are about."""
+        own = Journal()
+
+        def pass_on(fact: Fact) -> None:
+            name = self._names.get(str(fact.data.get("worker_id", "")))
+            data = fact.data if name is None else {"function": name, **fact.data}
+            journal.record(fact.kind, source=fact.source, at=fact.at, **data)
+
+        own.listen(pass_on)
+        return own
 
     def _fact(self, kind: str, **data: object) -> None:
         self._journal.record(kind, source=SOURCE, at=self._clock.now(), **data)

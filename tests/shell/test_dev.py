@@ -116,6 +116,7 @@ async def test_one_line_says_where_to_call(tmp_path):
             "arn": "arn:aws:lambda:us-east-1:123456789012:function:hello",
             "url": loop.ready["url"],
             "handler": "handler.handler",
+            "runtime": "python",
         }
         assert await loop.get() == (200, "first")
 
@@ -250,7 +251,8 @@ def test_a_folder_that_is_not_there_is_named(app):
 
 def test_a_handler_that_is_not_there_is_named_with_what_is(app):
     error, step = refused(app, ".", "--handler", "main.run", "--port", "0")
-    assert "no main.py for the handler 'main.run'" in error
+    assert "no main.py and no main.mjs" in error
+    assert error.endswith("for the handler 'main.run'")
     assert step.endswith("here is app")
 
 

@@ -52,17 +52,17 @@ def test_the_file_is_python_3_9() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "authority", "root"),
+    ("address", "authority", "prefix"),
     [
-        ("127.0.0.1:9001", "127.0.0.1:9001", "/2018-06-01/runtime"),
-        ("localhost:1/lambda/w", "localhost:1", "/lambda/w/2018-06-01/runtime"),
+        ("127.0.0.1:9001", "127.0.0.1:9001", ""),
+        ("localhost:1/lambda/w", "localhost:1", "/lambda/w"),
     ],
 )
 def test_an_address_may_have_a_path(
-    runtime: ModuleType, address: str, authority: str, root: str
+    runtime: ModuleType, address: str, authority: str, prefix: str
 ) -> None:
     api = runtime.RuntimeApi(address)
-    assert (api._authority, api._root) == (authority, root)
+    assert (api._authority, api._prefix) == (authority, prefix)
 
 
 def test_an_event_is_decoded_by_its_content_type(runtime: ModuleType) -> None:
