@@ -26,7 +26,7 @@ import pytest
 
 from natless.certificates import Authority, CertificatePair, aws_names
 from natless.journal import Journal
-from natless.vpc.model import Role
+from natless.vpc.model import ADDRESSES, Role
 from natless.vpc.netns import NetnsVpc, VpcProcess, can_use_namespaces
 from natless.vpc.topologies import find
 from tests.golden.relay import (
@@ -43,6 +43,7 @@ from tests.golden.tap import tap
 from tests.golden.transcript import Transcript
 
 RECORDING = os.environ.get("NATLESS_RECORD", "") not in {"", "0"}
+SUBSCRIPTIONS_BUDGET = 20.0  # seconds; SST tries to connect every five
 CLIENT_BUDGET = 90.0  # seconds for one client's whole script
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -56,18 +57,20 @@ class Field:
         relay: the running relay; another one after :meth:`restart_relay`.
         ca: what clients must trust.
         directory: of this test.
+        certificate: what whoever answers to the API's names shows.
     """
 
     vpc: NetnsVpc
     relay: RunningRelay
     ca: Path
     directory: Path
-    _certificate: CertificatePair
+    certificate: CertificatePair
     _options: Sequence[str]
     _config: str
     _transcript: Transcript | None
     _stack: AsyncExitStack
     _local: socket.socket
+    _also: Sequence[socket.socket] = ()
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -137,6 +140,12 @@ class Field:
         """What the relay says of itself, asked past the tap."""
         return await self.relay.ask("GET /_natless/health")
 
+    async def delivers_to(self, count: int) -> None:
+        """Returns when so many subscriptions get what is published."""
+        async with asyncio.timeout(SUBSCRIPTIONS_BUDGET):
+            while (await self.health())["subscriptions"] < count:  # noqa: ASYNC110  another process
+                await asyncio.sleep(0.1)
+
     async def restart_relay(self) -> None:
         """Ends the relay as an operator would, and starts another on the same addresses."""
         if self._transcript is not None:
@@ -150,9 +159,9 @@ class Field:
         recording = self._transcript is not None
         self.relay = await self._stack.enter_async_context(
             start_relay(
-                certificate=self._certificate,
+                certificate=self.certificate,
                 ca=self.ca,
-                listening=() if recording else (self.vpc.relay_socket, self._local),
+                listening=() if recording else (self.vpc.relay_socket, self._local, *self._also),
                 options=self._options,
                 config=self._config,
                 directory=self.directory,
@@ -181,7 +190,12 @@ async def _checks_of(
 
 @asynccontextmanager
 async def open_field(
-    directory: Path, *, golden: str | None, options: Sequence[str] = (), config: str = ""
+    directory: Path,
+    *,
+    golden: str | None,
+    options: Sequence[str] = (),
+    config: str = "",
+    ports: Sequence[int] = (),
 ) -> AsyncIterator[Field]:
     """A field for one test.
 
@@ -190,6 +204,7 @@ async def open_field(
         golden: the name of the transcript that this test records, None for none.
         options: further options of the relay.
         config: further lines of the relay's configuration file.
+        ports: where the relay listens in the lab's internet besides 443.
     """
     if reason := can_use_namespaces():
         pytest.skip(reason)
@@ -214,17 +229,24 @@ async def open_field(
             )
         )
         await vpc.apply(find("no-vpc"))
+        also = [
+            stack.enter_context(
+                await vpc.listen(Role.INTERNET, ADDRESSES.internet.address, port=port)
+            )
+            for port in ports
+        ]
         field = Field(
             vpc=vpc,
             relay=None,  # type: ignore[arg-type]  # the next line starts it
             ca=authority.ca_path,
             directory=directory,
-            _certificate=served,
+            certificate=served,
             _options=options,
             _config=config,
             _transcript=transcript,
             _stack=stack,
             _local=stack.enter_context(socket.create_server(("127.0.0.1", 0))),
+            _also=also,
         )
         await field._start_relay()
         if transcript is not None:

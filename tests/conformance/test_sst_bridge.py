@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import platform
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
-
 from natless.journal import Journal
 from natless.vpc.model import Role
 from natless.vpc.netns import VpcProcess
 from natless.worker import Worker, WorkerConfig
-from tests.conformance.bridge_binary import cut_bridge
-from tests.conformance.echo_worker import EchoWorker, open_worker
+from tests.conformance.bridge_lambda import bridge_binary
+from tests.conformance.echo_worker import open_worker
 from tests.conformance.field import Field, open_field
-from tests.conformance.installed import derived, node_clients
 from tests.conformance.lambda_front import LambdaFront, open_front
 from tests.conformance.proofs import npm_version, prove
 from tests.golden.relay import ACCESS_KEY_ID, API_KEY, REGION, SECRET
@@ -27,15 +23,6 @@ from tests.golden.relay import ACCESS_KEY_ID, API_KEY, REGION, SECRET
 WORKER = "0123456789abcdef0123456789abcdef"
 END_BUDGET = 10.0  # seconds after SIGKILL
 RECONNECT_BUDGET = 20.0  # seconds; the bridge tries every five
-
-
-def bridge_binary() -> Path:
-    if platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc":
-        pytest.skip("the released bridge runs on x86-64 with glibc only")
-    command_line = node_clients() / "node_modules/sst-linux-x64/bin/sst"
-    if not command_line.exists():
-        pytest.skip("npm did not install sst-linux-x64 here")
-    return derived("sst-bridge", command_line, cut_bridge)
 
 
 @asynccontextmanager
@@ -79,13 +66,6 @@ async def running_bridge(
             await saying
 
 
-async def both_subscribed(field: Field, worker: EchoWorker) -> None:
-    async with asyncio.timeout(RECONNECT_BUDGET):
-        await worker.subscribed.wait()
-        while (await field.health())["subscriptions"] < 2:  # noqa: ASYNC110  another process
-            await asyncio.sleep(0.1)
-
-
 async def test_the_bridge_connects_publishes_and_comes_back_after_a_restart(tmp_path: Path) -> None:
     bridge_binary()
     async with (
@@ -97,7 +77,7 @@ async def test_the_bridge_connects_publishes_and_comes_back_after_a_restart(tmp_
         assert worker.inits[WORKER]["SST_STAGE"] == "dev"
         assert await front.invoke("req-2", '"two"') == ("response", '"two"')
         await field.restart_relay()
-        await both_subscribed(field, worker)
+        await field.delivers_to(2)
         assert await front.invoke("req-3", '{"n":3}') == ("response", '{"n":3}')
         assert bridge.returncode is None
     prove_bridge(
