@@ -2,47 +2,34 @@
 
 ::
 
-    new ──init, 10 s──▶ idle ──▶ busy ──▶ answered ──next──▶ idle
-              │                    │          │
-              └──failed──▶ empty ◀─┴──────────┘ timeout, exit
+    new ──init, 10 s──▶ idle, frozen ──▶ busy ──▶ answered ──next──▶ idle, frozen
+              │                           │          │
+              └──failed──▶ empty ◀────────┴──────────┘ timeout, exit
                              │
                              └── the next invocation initializes it again, inside its own time
 
 A broken environment keeps its name and its log stream, as Lambda does when it resets one (AWS
-Lambda developer guide, "Lambda execution environment lifecycle"); the process and its Runtime API
-are new.
+Lambda developer guide, "Lambda execution environment lifecycle"); the processes and their API are
+new.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from natless.journal import Journal
 from natless.lambda_host import platform_log
+from natless.lambda_host.budgets import HostBudgets
 from natless.lambda_host.clock import Clock, wait_first
 from natless.lambda_host.environment_log import EnvironmentLog, RecordListener
+from natless.lambda_host.hosted_process import output_settled
 from natless.lambda_host.invocation import Failure, Invocation
 from natless.lambda_host.launcher import Launcher
-from natless.lambda_host.runtime_process import RuntimeProcess, describe_exit
+from natless.lambda_host.response_stream import PacedSink, StreamLimits
 from natless.lambda_host.runtime_session import Answer, Event
+from natless.lambda_host.sandbox import Sandbox
 from natless.lambda_host.spec import VERSION, FunctionSpec, InvokeResult
 from natless.lambda_host.variables import log_stream_name, standard_variables
-
-
-@dataclass(frozen=True, slots=True)
-class HostBudgets:
-    """The waits of an execution environment, in seconds.
-
-    Attributes:
-        init: how long a runtime may take until its first ``next`` (AWS Lambda developer guide:
-            10 s for on-demand functions). Exceeded, it is tried once more inside the invocation.
-        settle: how long a caller waits for an environment that has answered and is about to be
-            idle, before another one is started for it.
-    """
-
-    init: float = 10.0
-    settle: float = 0.05
 
 
 class ExecutionEnvironment:
@@ -62,6 +49,7 @@ class ExecutionEnvironment:
         journal: Journal,
         clock: Clock,
         budgets: HostBudgets,
+        limits: StreamLimits,
         new_id: Callable[[], str],
         on_record: RecordListener,
     ) -> None:
@@ -69,6 +57,7 @@ class ExecutionEnvironment:
         self._launcher = launcher
         self._clock = clock
         self._budgets = budgets
+        self._limits = limits
         self._new_id = new_id
         self._log_stream = log_stream_name(clock.wall(), new_id=new_id)
         self.worker_id = self._log_stream[-32:]
@@ -81,7 +70,7 @@ class ExecutionEnvironment:
             on_record=on_record,
         )
         self._is_new = True
-        self._process: RuntimeProcess | None = None
+        self._sandbox: Sandbox | None = None
 
     async def serve(self, invocation: Invocation) -> None:
         """Brings ``invocation.result`` about; returns when the environment can take another."""
@@ -103,22 +92,27 @@ class ExecutionEnvironment:
             error_type="Stopped",
         )
 
-    async def close(self) -> None:
-        """Ends the runtime."""
-        process, self._process = self._process, None
-        if process is not None:
-            await process.stop()
+    async def close(self, reason: str = "spindown") -> None:
+        """Ends the processes.
+
+        Args:
+            reason: what extensions are told.
+        """
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None:
+            await sandbox.stop(reason)
 
     # -- one invocation ----------------------------------------------------------------------
 
     async def _serve(self, invocation: Invocation) -> None:
         init_duration = await self._initialize_new() if self._is_new else None
+        invocation.frozen = self._thaw()
         self._log.platform(platform_log.start_line(invocation.request_id))
         self._log.fact("lambda.invocation.started", request_id=invocation.request_id)
         started = self._clock.now()
         failure = await self._run(invocation, started + self._spec.timeout)
         duration = self._clock.now() - started
-        peak = self._process.peak_memory_bytes() if self._process else None
+        peak = self._sandbox.peak_memory_bytes() if self._sandbox else None
         await self._end(invocation, failure)
         self._log.platform(
             platform_log.report_line(
@@ -131,6 +125,7 @@ class ExecutionEnvironment:
                 error_type="" if failure is None or failure.is_timeout else failure.error_type,
             )
         )
+        self._freeze()
 
     async def _initialize_new(self) -> float | None:
         """The init phase of a new environment: its seconds, or None when it failed."""
@@ -140,24 +135,27 @@ class ExecutionEnvironment:
         return None if failure else self._clock.now() - before
 
     async def _run(self, invocation: Invocation, deadline: float) -> Failure | None:
-        """From START until the runtime is idle again; otherwise what broke it."""
-        if self._process is None or self._process.has_exited:
-            await self.close()
+        """From START until everything is idle again; otherwise what broke it."""
+        if self._sandbox is None or self._sandbox.has_ended:
+            await self.close("failure")
             failure = await self._initialize("invoke", deadline)
             if failure is not None:
                 self._answer(invocation, failure.answer_for(invocation.request_id))
                 return failure
-        process = self._running()
-        posted = process.api.offer(self._event(invocation, deadline))
-        await wait_first(self._clock, deadline, posted, process.exited)
+        sandbox = self._running()
+        wall_deadline = self._clock.wall() + deadline - self._clock.now()
+        event = self._event(invocation, deadline_ms=int(wall_deadline * 1000))
+        sink = None
+        if invocation.sink is not None:
+            sink = PacedSink(invocation.sink, clock=self._clock, limits=self._limits)
+        posted = sandbox.offer(event, deadline_ms=int(wall_deadline * 1000), sink=sink)
+        await wait_first(self._clock, deadline, posted, sandbox.ended)
         if not posted.done():
-            failure = self._silence(process)
-            self._answer(invocation, failure.answer_for(invocation.request_id))
+            failure = sandbox.failure()
+            self._answer(invocation, failure.answer_for(invocation.request_id), sink=sink)
             return failure
-        self._answer(invocation, posted.result())
-        await wait_first(self._clock, deadline, process.api.when_idle(), process.exited)
-        is_fit = process.api.is_idle and not process.has_exited
-        return None if is_fit else self._silence(process)
+        self._answer(invocation, posted.result(), sink=sink)
+        return None if await sandbox.idle(deadline) else sandbox.failure()
 
     async def _end(self, invocation: Invocation, failure: Failure | None) -> None:
         if failure is not None and failure.is_timeout:
@@ -167,24 +165,20 @@ class ExecutionEnvironment:
                 )
             )
         if failure is not None:
-            await self._reset(failure.error_type)
+            await self._reset(failure)
         else:
-            await self._running().output_settled()
+            await output_settled()
         self._log.platform(platform_log.end_line(invocation.request_id))
 
-    def _running(self) -> RuntimeProcess:
-        if self._process is None:
-            raise RuntimeError("an initialized environment has no process")
-        return self._process
+    def _running(self) -> Sandbox:
+        if self._sandbox is None:
+            raise RuntimeError("an initialized environment has no processes")
+        return self._sandbox
 
-    def _silence(self, process: RuntimeProcess) -> Failure:
-        """Why nothing came any more: the runtime is gone, or time is."""
-        if process.has_exited:
-            return Failure("Runtime.ExitError", describe_exit(process.exited.result()))
-        message = platform_log.timeout_message(self._spec.timeout)
-        return Failure("Sandbox.Timedout", message, is_timeout=True)
-
-    def _answer(self, invocation: Invocation, answer: Answer) -> None:
+    def _answer(
+        self, invocation: Invocation, answer: Answer, *, sink: PacedSink | None = None
+    ) -> None:
+        streamed = sink.streamed_bytes if sink is not None else None
         result = InvokeResult(
             status=200,
             payload=answer.body,
@@ -194,46 +188,72 @@ class ExecutionEnvironment:
             log_tail=b"",
             started=invocation.started,
             finished=self._clock.now(),
+            error_type=answer.error_type if answer.is_error else "",
+            streamed_bytes=streamed,
+            frozen=invocation.frozen,
         )
+        if sink is not None:
+            sink.close()
         self.has_answered = True
         invocation.answer(result)
         self._log.fact(
             "lambda.invocation.failed" if answer.is_error else "lambda.invocation.complete",
             request_id=invocation.request_id,
             seconds=round(result.duration, 6),
-            bytes=len(answer.body),
+            bytes=len(answer.body) + (streamed or 0),
             **({"error_type": answer.error_type} if answer.is_error else {}),
+            **({"is_streamed": True} if streamed is not None else {}),
         )
 
-    def _event(self, invocation: Invocation, deadline: float) -> Event:
-        wall = self._clock.wall()
-        deadline_wall = wall + (deadline - self._clock.now())
+    def _event(self, invocation: Invocation, *, deadline_ms: int) -> Event:
         root, parent = self._new_id()[:24], self._new_id()[:16]
+        wall = int(self._clock.wall())
         headers = {
             "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
-            "Lambda-Runtime-Deadline-Ms": str(int(deadline_wall * 1000)),
+            "Lambda-Runtime-Deadline-Ms": str(deadline_ms),
             "Lambda-Runtime-Invoked-Function-Arn": self._spec.arn,
-            "Lambda-Runtime-Trace-Id": f"Root=1-{int(wall):08x}-{root};Parent={parent};Sampled=0",
-            "Lambda-Runtime-Client-Context": invocation.client_context or "",
+            "Lambda-Runtime-Trace-Id": f"Root=1-{wall:08x}-{root};Parent={parent};Sampled=0",
             "Lambda-Runtime-Invocation-Id": self._new_id(),
+            **invocation.headers,
         }
         return Event(invocation.request_id, headers, invocation.payload)
 
-    # -- the runtime -------------------------------------------------------------------------
+    # -- the processes -----------------------------------------------------------------------
+
+    def _freeze(self) -> None:
+        sandbox = self._sandbox
+        if self._spec.freeze and sandbox is not None and sandbox.is_idle:
+            sandbox.freeze()
+            self._log.fact("lambda.environment.frozen")
+
+    def _thaw(self) -> float | None:
+        """For how many seconds nothing ran; None if it was not frozen."""
+        seconds = self._sandbox.thaw() if self._sandbox is not None else None
+        if seconds is not None:
+            self._log.fact("lambda.environment.thawed", seconds=round(seconds, 6))
+        return seconds
 
     async def _initialize(self, phase: str, deadline: float) -> Failure | None:
-        """Starts the runtime and waits until it asks for an event; None when it did."""
+        """Starts the processes and waits until they ask for an event; None when they did."""
         started = self._clock.now()
-        failure = await self._start(phase)
+        self._sandbox = sandbox = await Sandbox.open(
+            self._spec,
+            launcher=self._launcher,
+            clock=self._clock,
+            environment=standard_variables(self._spec, log_stream=self._log_stream),
+            log=self._log,
+            budgets=self._budgets,
+            stream_bytes=self._limits.total_bytes,
+        )
+        failure = await sandbox.initialize(
+            deadline, on_started=lambda pid: self._tell_started(phase, pid)
+        )
         if failure is None:
-            process = self._running()
-            if await process.initialized(self._clock, deadline):
-                seconds = round(self._clock.now() - started, 6)
-                self._log.fact("lambda.environment.ready", phase=phase, seconds=seconds)
-                return None
-            failure = self._init_failure(process)
+            seconds = round(self._clock.now() - started, 6)
+            self._log.fact("lambda.environment.ready", phase=phase, seconds=seconds)
+            return None
         duration = self._clock.now() - started
-        await self._reset(failure.error_type)
+        await self._reset(failure)
         self._log.platform(
             platform_log.init_report_line(
                 duration,
@@ -244,38 +264,12 @@ class ExecutionEnvironment:
         )
         return failure
 
-    async def _start(self, phase: str) -> Failure | None:
-        try:
-            self._process = await RuntimeProcess.start(
-                self._spec.bootstrap,
-                launcher=self._launcher,
-                environment=standard_variables(self._spec, log_stream=self._log_stream),
-                directory=self._spec.task_root,
-                on_line=self._log.line,
-            )
-        except OSError as error:
-            return self._not_started(error)
-        self._log.fact("lambda.environment.started", phase=phase, pid=self._process.pid)
-        return None
+    def _tell_started(self, phase: str, pid: int) -> None:
+        self._log.fact("lambda.environment.started", phase=phase, pid=pid)
 
-    def _init_failure(self, process: RuntimeProcess) -> Failure:
-        if process.api.init_error.done():
-            posted = process.api.init_error.result()
-            return Failure(posted.error_type, "", posted=posted)
-        return self._silence(process)
-
-    def _not_started(self, error: OSError) -> Failure:
-        reason = (error.strerror or str(error)).lower()
-        root = self._spec.task_root
-        if not root.is_dir():
-            return Failure("Runtime.InvalidWorkingDir", f"chdir {root}: {reason}")
-        return Failure(
-            "Runtime.InvalidEntrypoint", f"fork/exec {self._spec.bootstrap[0]}: {reason}"
-        )
-
-    async def _reset(self, reason: str) -> None:
-        self._log.fact("lambda.environment.reset", reason=reason)
-        await self.close()
+    async def _reset(self, failure: Failure) -> None:
+        self._log.fact("lambda.environment.reset", reason=failure.error_type)
+        await self.close("timeout" if failure.is_timeout else "failure")
 
 
 def _status(failure: Failure | None) -> str:

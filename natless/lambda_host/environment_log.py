@@ -48,6 +48,10 @@ class EnvironmentLog:
         if not (line.startswith(MARK) and self._take_record(line)):
             self._write("lambda.log", line, stream=stream)
 
+    def extension_line(self, stream: Stream, line: str, *, extension: str) -> None:
+        """A line of an extension; its log is the function's."""
+        self._write("lambda.log", line, stream=stream, extension=extension)
+
     def platform(self, line: str) -> None:
         """A line of Lambda's own."""
         self._write("lambda.platform", line)

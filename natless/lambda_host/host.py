@@ -11,17 +11,19 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
 from event_protocol.phases import InvocationRecord
 from natless.journal import Journal
+from natless.lambda_host.budgets import HostBudgets
 from natless.lambda_host.clock import Clock, SystemClock, wait_first
-from natless.lambda_host.environment import ExecutionEnvironment, HostBudgets
+from natless.lambda_host.environment import ExecutionEnvironment
 from natless.lambda_host.environment_log import RecordListener
 from natless.lambda_host.invocation import Invocation
 from natless.lambda_host.launcher import HostLauncher, Launcher, Process
+from natless.lambda_host.response_stream import ResponseSink, StreamLimits
 from natless.lambda_host.spec import FunctionSpec, InvokeResult
 
 __all__ = [
@@ -57,16 +59,18 @@ class LambdaHost:
         concurrency: int = 1,
         clock: Clock | None = None,
         budgets: HostBudgets | None = None,
+        limits: StreamLimits | None = None,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
-        if concurrency < 1:
-            raise ValueError("concurrency is at least 1")
+        if concurrency < 0:
+            raise ValueError("concurrency is at least 0, which throttles every call")
         self.spec = spec
         self._launcher = launcher
         self._journal = journal
         self.concurrency = concurrency
         self._clock = clock or SystemClock()
         self._budgets = budgets or HostBudgets()
+        self._limits = limits or StreamLimits()
         self._new_id = new_id
         self._listeners: list[RecordListener] = []
         self._environments: list[ExecutionEnvironment] = []
@@ -108,8 +112,10 @@ class LambdaHost:
         payload: bytes,
         *,
         client_context: str | None = None,
+        headers: Mapping[str, str] | None = None,
         log_tail: bool = False,
         request_id: str | None = None,
+        sink: ResponseSink | None = None,
     ) -> InvokeResult:
         """Runs the function once with ``payload``, as a synchronous ``Invoke`` does.
 
@@ -118,8 +124,11 @@ class LambdaHost:
         Args:
             payload: the event, bytes of JSON; handed to the runtime as they are.
             client_context: JSON text that the runtime gets as its client context.
+            headers: further headers for the runtime, such as ``Lambda-Runtime-Trace-Id``.
             log_tail: wait until the environment is idle again and bring the end of its log.
             request_id: its id, if the caller has one already; a retry has that of the first try.
+            sink: takes the response as it comes, if the runtime streams it; without one it is
+                collected.
 
         Returns:
             The answer, also when the function failed, was throttled (429) or the payload is too
@@ -148,10 +157,11 @@ class LambdaHost:
         invocation = Invocation(
             request_id=request_id,
             payload=payload,
-            client_context=client_context,
+            headers={"Lambda-Runtime-Client-Context": client_context or "", **(headers or {})},
             wants_tail=log_tail,
             started=started,
             result=asyncio.get_running_loop().create_future(),
+            sink=sink,
         )
         task = asyncio.create_task(self._serve(environment, invocation))
         self._serving[task] = environment
@@ -206,6 +216,7 @@ class LambdaHost:
             journal=self._journal,
             clock=self._clock,
             budgets=self._budgets,
+            limits=self._limits,
             new_id=self._new_id,
             on_record=self._tell,
         )

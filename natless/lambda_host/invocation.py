@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from natless.lambda_host.output import Tail
+from natless.lambda_host.response_stream import ResponseSink
 from natless.lambda_host.runtime_session import Answer, platform_error
 from natless.lambda_host.spec import InvokeResult
 
@@ -17,20 +19,24 @@ class Invocation:
     Attributes:
         request_id: its id.
         payload: the event.
-        client_context: JSON text for the runtime, None for none.
+        headers: what the runtime gets beside what every invocation has.
         wants_tail: whether the result is held back until its log is complete.
         started: monotonic seconds.
         result: what the caller waits for.
+        sink: takes a streamed response as it comes; None collects it.
         tail: the end of the log so far.
+        frozen: seconds for which its environment had been frozen; None if it had not.
     """
 
     request_id: str
     payload: bytes
-    client_context: str | None
+    headers: Mapping[str, str]
     wants_tail: bool
     started: float
     result: asyncio.Future[InvokeResult]
+    sink: ResponseSink | None = None
     tail: Tail = field(default_factory=Tail)
+    frozen: float | None = None
     _held_back: InvokeResult | None = None
 
     def answer(self, result: InvokeResult) -> None:

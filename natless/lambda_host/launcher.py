@@ -40,6 +40,9 @@ class Process(Protocol):
     def terminate(self) -> None:
         """SIGTERM likewise."""
 
+    def send_signal(self, number: int) -> None:
+        """Any signal likewise."""
+
 
 class Launcher(Protocol):
     """Starts the processes of execution environments, and makes the sockets they talk to.
@@ -132,19 +135,20 @@ class HostProcess:
 
     def kill(self) -> None:
         """SIGKILL to the whole group, which may outlive its leader."""
-        self._signal(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
 
     def terminate(self) -> None:
         """SIGTERM to the whole group."""
-        self._signal(signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
+
+    def send_signal(self, number: int) -> None:
+        """A signal to the whole group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
 
     def close(self) -> None:
         """Lets go of its pipes, which something that left its group may still hold open."""
         self._transport.close()
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, number)
 
 
 def die_with_parent() -> tuple[str, ...]:

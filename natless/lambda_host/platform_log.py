@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from natless.lambda_host.spec import VERSION
@@ -39,6 +40,19 @@ def init_report_line(duration: float, *, phase: str, status: str, error_type: st
         error_type: for ``error``, such as ``Runtime.ExitError``.
     """
     line = f"INIT_REPORT Init Duration: {duration * 1000:.2f} ms\tPhase: {phase}\tStatus: {status}"
+    return f"{line}\tError Type: {error_type}" if error_type else line
+
+
+def extension_line(name: str, *, state: str, events: Sequence[str], error_type: str = "") -> str:
+    """How far an extension came during the init phase.
+
+    Args:
+        name: its name.
+        state: such as ``Ready``.
+        events: what it asked to hear of.
+        error_type: what it said went wrong.
+    """
+    line = f"EXTENSION\tName: {name}\tState: {state}\tEvents: [{', '.join(events)}]"
     return f"{line}\tError Type: {error_type}" if error_type else line
 
 

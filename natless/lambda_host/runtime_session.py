@@ -74,12 +74,15 @@ class Answer:
         body: the bytes for the caller.
         error_type: for errors, such as ``Runtime.ImportModuleError``; empty for a response.
         headers: the post's headers, names in lower case.
+        streamed_bytes: how many bytes a sink was given before; then the body is what ended the
+            stream, or empty. None when the body is all there is.
     """
 
     kind: AnswerKind
     body: bytes
     error_type: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    streamed_bytes: int | None = None
 
     @property
     def is_error(self) -> bool:
@@ -216,12 +219,12 @@ def parse_error_type(header: str | None) -> str:
     return "Runtime.Unknown"
 
 
-def too_large_answer(size: int) -> Answer:
+def too_large_answer(size: int, *, limit: int = MAX_PAYLOAD_BYTES) -> Answer:
     """What the caller gets when a response of at least ``size`` bytes was refused."""
     return platform_error(
         "Function.ResponseSizeTooLarge",
         f"Response payload size ({size} bytes) exceeded maximum allowed payload size "
-        f"({MAX_PAYLOAD_BYTES} bytes).",
+        f"({limit} bytes).",
     )
 
 

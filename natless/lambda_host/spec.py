@@ -9,6 +9,13 @@ from pathlib import Path
 ACCOUNT = "123456789012"  # the account of AWS's own examples
 VERSION = "$LATEST"
 
+# A managed runtime looks at the variable in its own start script, with these words and statuses.
+_THROUGH_WRAPPER = """wrapper=$AWS_LAMBDA_EXEC_WRAPPER
+if [ ! -f "$wrapper" ]; then echo "$wrapper: does not exist"; exit 127; fi
+if [ ! -x "$wrapper" ]; then echo "$wrapper: is not an executable"; exit 126; fi
+exec "$wrapper" "$@"
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class FunctionSpec:
@@ -24,6 +31,12 @@ class FunctionSpec:
         environment: the function's own variables. Unlike on AWS they may override reserved ones,
             which is how credentials and log streams are chosen.
         region: the AWS region it believes to be in.
+        extensions: a folder whose files are started beside the runtime as external extensions:
+            what ``/opt/extensions`` is on AWS.
+        freeze: whether nothing of it runs between invocations, as on AWS.
+        takes_wrapper: whether its runtime is a managed one, which starts through the program that
+            ``AWS_LAMBDA_EXEC_WRAPPER`` names. An OS-only runtime does not, and an image decides
+            for itself.
     """
 
     name: str
@@ -34,6 +47,17 @@ class FunctionSpec:
     memory: int = 1024
     environment: Mapping[str, str] = field(default_factory=dict)
     region: str = "us-east-1"
+    extensions: Path | None = None
+    freeze: bool = True
+    takes_wrapper: bool = False
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What is started: the bootstrap, behind the wrapper if there is one."""
+        wrapper = self.environment.get("AWS_LAMBDA_EXEC_WRAPPER", "")
+        if not (self.takes_wrapper and wrapper):
+            return self.bootstrap
+        return ("/bin/sh", "-c", _THROUGH_WRAPPER, "bootstrap", *self.bootstrap)
 
     @property
     def arn(self) -> str:
@@ -54,6 +78,10 @@ class InvokeResult:
         log_tail: the last 4 KB of its log, if that was asked for.
         started: monotonic seconds at which the invocation was accepted.
         finished: monotonic seconds at which the answer was there.
+        error_type: of a function error, as the runtime or Lambda named it; else empty.
+        streamed_bytes: how many bytes a sink was given before; then the payload is the error that
+            ended the stream, or empty. None when the payload is all there is.
+        frozen: seconds for which the environment had been frozen before; None when it was not.
     """
 
     status: int
@@ -64,6 +92,9 @@ class InvokeResult:
     log_tail: bytes
     started: float
     finished: float
+    error_type: str = ""
+    streamed_bytes: int | None = None
+    frozen: float | None = None
 
     @property
     def duration(self) -> float:

@@ -5,7 +5,7 @@ Names and values as in the AWS Lambda developer guide, "Defined runtime environm
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from natless.lambda_host.spec import VERSION, FunctionSpec
@@ -53,4 +53,20 @@ def standard_variables(spec: FunctionSpec, *, log_stream: str) -> dict[str, str]
         "PATH": "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
         **_CREDENTIALS,
         **spec.environment,
+    }
+
+
+_NOT_FOR_EXTENSIONS = frozenset({"AWS_EXECUTION_ENV", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR"})
+
+
+def extension_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of a runtime's variables its extensions get.
+
+    AWS Lambda developer guide, "Using the Lambda Extensions API", environment variables: none that
+    describes the runtime or its log.
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in _NOT_FOR_EXTENSIONS and not name.startswith(("_", "AWS_LAMBDA_LOG_"))
     }

@@ -16,12 +16,11 @@ import json
 import socket
 from dataclasses import dataclass
 
-from aiohttp import web
-
+from natless.lambda_host.http_wire import Reply, Request
 from natless.lambda_host.runtime_api import RuntimeApi
 
 _HELD = "/natless/held"
-_DEBUG_PORT = "Natless-Debug-Port"
+_DEBUG_PORT = "natless-debug-port"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +67,11 @@ class PrivateApi(RuntimeApi):
         self._released.cancel()
         await super().close()
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle(self, request: Request) -> Reply:
         if request.path != _HELD:
             return await super()._handle(request)
         if not self.held.done():
             port = request.headers.get(_DEBUG_PORT, "0")
             self.held.set_result(Held(int(port) if port.isdecimal() else 0))
         body = await asyncio.shield(self._released)
-        return web.Response(body=body, content_type="application/json")
+        return Reply(200, body, {"Content-Type": "application/json"})

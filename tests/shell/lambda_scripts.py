@@ -66,6 +66,7 @@ class ScriptedProcess:
         self.stdout = asyncio.StreamReader()
         self.stderr = asyncio.StreamReader()
         self.is_killed = False
+        self.signals: list[int] = []
         self._task = asyncio.create_task(self._run(script, environment))
 
     async def _run(self, script: Script, environment: Mapping[str, str]) -> int:
@@ -89,6 +90,9 @@ class ScriptedProcess:
 
     def terminate(self) -> None:
         self.kill()
+
+    def send_signal(self, number: int) -> None:
+        self.signals.append(number)
 
 
 class ScriptedLauncher:

@@ -11,7 +11,7 @@ import pytest
 from event_protocol.phases import InvocationRecord, Phase, Span, Strategy, encode_record
 from natless.journal import Fact, Journal
 from natless.lambda_host.clock import HandClock
-from natless.lambda_host.environment import HostBudgets
+from natless.lambda_host.budgets import HostBudgets
 from natless.lambda_host.host import FunctionSpec, HostLauncher, LambdaHost
 from tests.shell.lambda_scripts import Runtime, ScriptedLauncher, until
 
@@ -530,6 +530,11 @@ async def test_leaving_during_the_init_phase_ends_the_runtime():
     await asyncio.gather(calling, return_exceptions=True)
 
 
-def test_a_host_without_room_for_one_environment_is_refused():
-    with pytest.raises(ValueError, match="at least 1"):
-        LambdaHost(SPEC, launcher=HostLauncher(), journal=Journal(), concurrency=0)
+async def test_a_reserved_concurrency_of_zero_throttles_every_call():
+    async with Bench(ok, concurrency=0).host as host:
+        assert (await host.invoke(b"{}")).status == 429
+
+
+def test_a_concurrency_below_zero_is_refused():
+    with pytest.raises(ValueError, match="at least 0"):
+        LambdaHost(SPEC, launcher=HostLauncher(), journal=Journal(), concurrency=-1)
