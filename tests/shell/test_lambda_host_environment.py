@@ -10,8 +10,8 @@ import pytest
 
 from event_protocol.phases import InvocationRecord, Phase, Span, Strategy, encode_record
 from natless.journal import Fact, Journal
-from natless.lambda_host.clock import HandClock
 from natless.lambda_host.budgets import HostBudgets
+from natless.lambda_host.clock import HandClock
 from natless.lambda_host.host import FunctionSpec, HostLauncher, LambdaHost
 from tests.shell.lambda_scripts import Runtime, ScriptedLauncher, until
 
