@@ -41,6 +41,7 @@ def test_the_clients_are_of_the_versions_that_are_pinned() -> None:
         "aws-amplify": proofs.npm_version("aws-amplify"),
         "ob-appsync-events-request": proofs.npm_version("ob-appsync-events-request"),
         "SST's bridge": proofs.npm_version("sst-linux-x64"),
+        "`sst dev`": proofs.npm_version("sst-linux-x64"),
         "Stelvio": proofs.pip_version("stelvio", proofs.HERE / "python" / "stelvio.lock"),
         "boto3": proofs.pip_version("boto3"),
         "gql": proofs.pip_version("gql"),
