@@ -1,4 +1,4 @@
-"""What AWS would have: a copy of a function's folder as it is now."""
+"""A function's code: where it is, and what AWS would have, a copy of the folder as it is now."""
 
 from __future__ import annotations
 
@@ -6,10 +6,26 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from natless.runtimes import Code, Family
+from natless.runtimes import Code, Family, find_code
 from natless.runtimes.node import find_packages
+from natless.settings import FunctionSettings
 
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", ".*", "node_modules")
+
+
+def locate(function: FunctionSettings) -> Code:
+    """Where the function's code is, and what runs it.
+
+    Raises:
+        UsageError: the folder or the handler's file is not there; says what was looked for.
+        EnvironmentLacks: this machine lacks what the handler needs.
+    """
+    return find_code(
+        function.folder,
+        function.handler,
+        runtime=function.runtime,
+        interpreter=function.interpreter,
+    )
 
 
 def deploy(code: Code, target: Path) -> Code:

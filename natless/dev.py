@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from natless.certificates import Authority, CertificatePair, aws_names
-from natless.deployed import deploy
+from natless.deployed import deploy, locate
 from natless.journal import Journal
 from natless.lambda_host.door import listen_on_loopback, open_door
 from natless.lambda_host.function_url import make_function_url
@@ -31,7 +31,7 @@ from natless.lambda_host.invoke_api import make_invoke_api
 from natless.lambda_host.service import EventBudgets, LambdaService
 from natless.progress import Progress
 from natless.relay_process import RelayReady, start_relay
-from natless.runtimes import Code, find_code
+from natless.runtimes import Code
 from natless.settings import FunctionSettings, Settings
 from natless.shim_archive import shim_archive
 from natless.worker import LocalFunction, Worker, WorkerConfig
@@ -174,21 +174,6 @@ async def open_dev(
             topology=settings.dev.topology,
             service=service,
         )
-
-
-def locate(function: FunctionSettings) -> Code:
-    """Where the function's code is, and what runs it.
-
-    Raises:
-        UsageError: the folder or the handler's file is not there; says what was looked for.
-        EnvironmentLacks: this machine lacks what the handler needs.
-    """
-    return find_code(
-        function.folder,
-        function.handler,
-        runtime=function.runtime,
-        interpreter=function.interpreter,
-    )
 
 
 def _list_handlers(codes: Mapping[str, Code]) -> str:

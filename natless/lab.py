@@ -2,47 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import shlex
 import socket
 import string
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from natless.certificates import Authority, aws_names
-from natless.deployed import deploy
+from natless.certificates import Authority, CertificatePair, aws_names
+from natless.deployed import deploy, locate
 from natless.journal import Journal
 from natless.lambda_host.host import FunctionSpec, LambdaHost
 from natless.progress import Progress
 from natless.relay_process import RelayReady, start_relay
-from natless.runtimes import Code, find_code
-from natless.settings import Settings
+from natless.runtimes import Code, Family
+from natless.settings import FunctionSettings, Settings
 from natless.shim_archive import shim_archive
-from natless.vpc.model import Role, Topology
-from natless.vpc.netns import NetnsVpc, VpcProcess
-from natless.vpc.probes import ProbeResult
+from natless.vpc.backend import LabVpc, Network, choose_network, open_vpc
+from natless.vpc.judgement import ProbeResult
+from natless.vpc.model import ADDRESSES, Role, Topology
+from natless.vpc.process import VpcProcess
 from natless.worker import LocalFunction, Worker, WorkerConfig
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 APP = "natless"
 STAGE = "dev"
 NAMESPACE = "sst"
+
+_BUILDING: Mapping[Network, str] = {
+    "netns": "network: namespaces, router, resolver, endpoint",
+    "docker": "network: containers for router, resolver, endpoint and function",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class VpcLauncher:
     """Starts execution environments inside the VPC, for the ``lambda_host``."""
 
-    vpc: NetnsVpc
+    vpc: LabVpc
 
     async def listen(self) -> socket.socket:
-        """A listening socket on the loopback of the function's namespace."""
+        """A listening socket on the loopback of the function's network."""
         return await self.vpc.listen(Role.FUNCTION)
 
     async def run(
@@ -52,17 +55,27 @@ class VpcLauncher:
         environment: Mapping[str, str],
         directory: Path | None = None,
     ) -> VpcProcess:
-        """A process in the function's namespace."""
+        """A process in the function's network."""
         return await self.vpc.run(Role.FUNCTION, argv, environment=environment, directory=directory)
 
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """Everything that is up. Made by :func:`open_lab`."""
+    """Everything that is up. Made by :func:`open_lab`.
+
+    Attributes:
+        settings: what it was made from.
+        network: what its network is made of.
+        relay: the channel.
+        vpc: the network.
+        journal: takes every fact.
+        deployed: the folder with the code as it was deployed.
+    """
 
     settings: Settings
+    network: Network
     relay: RelayReady
-    vpc: NetnsVpc
+    vpc: LabVpc
     journal: Journal
     deployed: Code
 
@@ -96,9 +109,7 @@ class Lab:
                 "NATLESS_NAMESPACE": NAMESPACE,
                 "NATLESS_FUNCTION_ID": function.name,
                 "NATLESS_FALLBACKS": ",".join(function.fallbacks),
-                "NATLESS_DEPLOYED_COMMAND": shlex.join(
-                    self.deployed.runtime.command(self.deployed.folder)
-                ),
+                "NATLESS_DEPLOYED_COMMAND": self._deployed_command(),
             },
         )
         return LambdaHost(
@@ -108,10 +119,61 @@ class Lab:
             concurrency=environments,
         )
 
+    def _deployed_command(self) -> str:
+        """What runs the deployed code; empty for the guest's own client with its own interpreter.
+
+        The interpreter of this machine is not in the function's container.
+        """
+        if self.network == "docker" and self.deployed.runtime.family is Family.PYTHON:
+            return ""
+        return shlex.join(self.deployed.runtime.command(self.deployed.folder))
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """Who the channel of one run is.
+
+    Attributes:
+        label: the label of its Event API.
+        region: its region.
+        api_key: the key that opens it.
+        ca: the certificate of the authority that signs for it.
+        served: what its servers show.
+    """
+
+    label: str
+    region: str
+    api_key: str = field(repr=False)
+    ca: Path
+    served: CertificatePair
+
+    @classmethod
+    def make(cls, *, region: str, directory: Path) -> _Identity:
+        """A new one, with a certificate of the user's authority.
+
+        Raises:
+            EnvironmentLacks: the authority or the certificate cannot be kept.
+        """
+        authority = Authority.for_user()
+        names = [*aws_names(region), "localhost", "127.0.0.1", ADDRESSES.internet.address]
+        alphabet = string.ascii_lowercase + string.digits
+        return cls(
+            label="".join(secrets.choice(alphabet) for _ in range(26)),
+            region=region,
+            api_key="da2-" + secrets.token_hex(13),
+            ca=authority.ca_path,
+            served=authority.issue(names, directory=directory),
+        )
+
 
 @asynccontextmanager
 async def open_lab(
-    settings: Settings, *, journal: Journal, progress: Progress, directory: Path
+    settings: Settings,
+    *,
+    journal: Journal,
+    progress: Progress,
+    directory: Path,
+    network: Network | None = None,
 ) -> AsyncIterator[Lab]:
     """Brings relay, VPC and worker up, and down again when the block ends.
 
@@ -121,65 +183,89 @@ async def open_lab(
         progress: is told what is being done.
         directory: a folder of this run for certificates, sockets and the deployed code; its path
             must be short, as a Unix socket's path has at most 107 bytes.
+        network: what to build the VPC of, where that is decided already.
 
     Raises:
         UsageError: the function's folder or handler is not there.
-        EnvironmentLacks: this machine has no namespaces to offer.
+        EnvironmentLacks: this machine can hold no lab.
         ComponentFailed: a part did not come up.
     """
-    function = settings.function
-    code = find_code(
-        function.folder,
-        function.handler,
-        runtime=function.runtime,
-        interpreter=function.interpreter,
-    )
-    authority = Authority.for_user()
-    served = authority.issue(
-        [*aws_names(settings.region), "localhost", "127.0.0.1", "198.51.100.10"],
-        directory=directory,
-    )
-    label = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(26))
+    code = locate(settings.function)
+    if network is None:
+        chosen = await asyncio.to_thread(choose_network, settings.demo.network)
+    else:
+        chosen = network
+    who = _Identity.make(region=settings.region, directory=directory)
     async with AsyncExitStack() as stack:
-        with progress.step("network: namespaces, router, resolver, endpoint"):
+        with progress.step(_BUILDING[chosen]):
             vpc = await stack.enter_async_context(
-                NetnsVpc.open(
-                    label=label,
-                    region=settings.region,
-                    certificate=served,
-                    ca=authority.ca_path,
-                    journal=journal,
-                    directory=directory,
-                )
+                _open_vpc(chosen, who, journal=journal, directory=directory)
             )
         with progress.step("relay: the AppSync Events channel"):
-            relay = await stack.enter_async_context(
-                start_relay(
-                    certificate=served.certificate,
-                    key=served.key,
-                    ca=authority.ca_path,
-                    api_key="da2-" + secrets.token_hex(13),
-                    label=label,
-                    region=settings.region,
-                    namespaces=[NAMESPACE],
-                    listening=[vpc.relay_socket],
-                    journal=journal,
-                )
-            )
+            relay = await stack.enter_async_context(_start_relay(who, vpc, journal=journal))
         with progress.step("worker: your handler, outside the VPC"):
-            await stack.enter_async_context(
-                Worker(
-                    WorkerConfig(
-                        url=f"wss://localhost:{relay.port}/event/realtime",
-                        host=relay.http_host,
-                        api_key=relay.api_key,
-                        ca=relay.ca,
-                        app=APP,
-                        stage=STAGE,
-                        namespace=NAMESPACE,
-                        functions={function.name: LocalFunction(code, memory=function.memory)},
-                    ),
-                    journal,
-                )
-            )
-        yield Lab(settings, relay, vpc, journal, deploy(code, directory / "task"))
+            config = _describe_worker(settings.function, code, relay)
+            await stack.enter_async_context(Worker(config, journal))
+        deployed = deploy(code, directory / "task")
+        if chosen == "docker":
+            _prepare_for_container(deployed, progress)
+        yield Lab(settings, chosen, relay, vpc, journal, deployed)
+
+
+def _open_vpc(
+    network: Network, who: _Identity, *, journal: Journal, directory: Path
+) -> AbstractAsyncContextManager[LabVpc]:
+    return open_vpc(
+        network,
+        label=who.label,
+        region=who.region,
+        certificate=who.served,
+        ca=who.ca,
+        journal=journal,
+        directory=directory,
+    )
+
+
+def _start_relay(
+    who: _Identity, vpc: LabVpc, *, journal: Journal
+) -> AbstractAsyncContextManager[RelayReady]:
+    return start_relay(
+        certificate=who.served.certificate,
+        key=who.served.key,
+        ca=who.ca,
+        api_key=who.api_key,
+        label=who.label,
+        region=who.region,
+        namespaces=[NAMESPACE],
+        listening=[vpc.relay_socket],
+        journal=journal,
+    )
+
+
+def _describe_worker(function: FunctionSettings, code: Code, relay: RelayReady) -> WorkerConfig:
+    return WorkerConfig(
+        url=f"wss://localhost:{relay.port}/event/realtime",
+        host=relay.http_host,
+        api_key=relay.api_key,
+        ca=relay.ca,
+        app=APP,
+        stage=STAGE,
+        namespace=NAMESPACE,
+        functions={function.name: LocalFunction(code, memory=function.memory)},
+    )
+
+
+def _prepare_for_container(deployed: Code, progress: Progress) -> None:
+    """Makes the deployed code readable there, and says what cannot run there.
+
+    In the container it is read by a user of its own, as on Lambda: there, too, code that not
+    everybody may read cannot be run.
+    """
+    if deployed.runtime.family is Family.NODE:
+        progress.warn(
+            "the function's container has no Node.js: where the channel fails, the fallback after"
+            " 'deployed' answers"
+        )
+    for path in (deployed.folder, *deployed.folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))

@@ -29,11 +29,21 @@ def demo(
         int | None, typer.Option(help="Makes the same events again.  [default: 1]")
     ] = None,
     network: Annotated[
-        str | None, typer.Option(help="How to build it: auto, netns or docker.  [default: auto]")
+        str | None,
+        typer.Option(
+            help="Of what it is built: netns (Linux namespaces), docker, or auto: docker where "
+            "namespaces cannot be used.  [default: auto]"
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for report.html, report.json and journal.jsonl."),
+        typer.Option(
+            help="Folder for report.html, report.json and journal.jsonl.  [default: natless-report]"
+        ),
+    ] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also JUnit XML, which CI systems show."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Settings file.  [default: natless.toml, if there is one]")
@@ -45,9 +55,9 @@ def demo(
 ) -> None:
     """Show the same function on four networks: no VPC, NAT, no NAT, and a PrivateLink endpoint.
 
-    Everything is real packets between Linux network namespaces: no Docker, no root, no AWS account.
-    Probes prove each network's promise before anything is measured. Exits 0 only when every network
-    showed what it promises.
+    Everything is real packets between Linux network namespaces, or Docker containers: no root, no
+    AWS account. Probes prove each network's promise before anything is measured. Exits 0 only when
+    every network showed what it promises.
     """
     from natless.cli.demo_run import run_demo  # what it needs takes a moment to import
 
@@ -63,6 +73,7 @@ def demo(
             },
         },
         config=config,
+        junit=junit,
         as_json=as_json,
         quiet=quiet,
     )

@@ -2,46 +2,59 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from natless.cli.running import run_until_done
-from natless.errors import EnvironmentLacks, PromiseBroken, UsageError
+from natless.cli.running import Interrupted, Terminated, run_until_done
+from natless.deployed import locate
+from natless.errors import EnvironmentLacks, NatlessError, PromiseBroken, UsageError
 from natless.journal import Journal
 from natless.progress import choose_progress
 from natless.report.document import RunDocument
 from natless.report.html_page import render_html
 from natless.report.json_doc import render_json
+from natless.report.junit_xml import render_junit
 from natless.report.terminal import print_run
 from natless.scenario.side_by_side import run_side_by_side
 from natless.settings import load_settings
-from natless.vpc.netns import can_use_namespaces
+from natless.vpc.backend import choose_network
+from natless.vpc.model import Topology
 from natless.vpc.topologies import find
+
+_JOURNAL = "journal.jsonl"
+_UNFINISHED = "journal-unfinished.jsonl"
 
 
 def run_demo(
-    overrides: Mapping[str, Any], *, config: Path | None, as_json: bool, quiet: bool
+    overrides: Mapping[str, Any],
+    *,
+    config: Path | None,
+    junit: Path | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Runs the demonstration, writes its report and prints the result.
+
+    Nothing of an earlier report is touched before this run has its own.
 
     Raises:
         NatlessError: it could not be run, or a network did not show what it promises.
     """
     settings = load_settings(overrides, file=config)
-    topologies = [find(name) for name in settings.demo.topologies]
-    if len({topology.name for topology in topologies}) < len(topologies):
-        raise UsageError("a topology is named twice", hint="name each one once")
-    _check_network(settings.demo.network)
-    out = _make_folder(settings.demo.out)
+    topologies = _find_topologies(settings.demo.topologies)
+    locate(settings.function)
+    network = choose_network(settings.demo.network)
+    out = _make_folder(settings.demo.out, flag="--out")
+    if junit is not None:
+        _make_folder(junit.parent, flag="--junit")
     progress = choose_progress(json_lines=as_json and not quiet, silent=quiet)
     # A short path: the sockets of the lab live here, and a Unix socket's path has 107 bytes.
-    with (
-        tempfile.TemporaryDirectory(prefix="natless-") as scratch,
-        Journal.to_file(out / "journal.jsonl") as journal,
-    ):
+    with tempfile.TemporaryDirectory(prefix="natless-") as scratch, _record(out) as journal:
         document = run_until_done(
             run_side_by_side(
                 settings,
@@ -49,46 +62,76 @@ def run_demo(
                 journal=journal,
                 progress=progress,
                 directory=Path(scratch),
+                network=network,
             )
         )
-    _write_report(document, out)
+    _write_report(document, out, junit=junit)
     if as_json:
         sys.stdout.write(render_json(document))
     else:
         print_run(document, report=out / "report.html")
-    broken = [run.name for run in document.topologies if not run.kept]
-    if broken:
-        raise PromiseBroken(
-            f"{', '.join(broken)}: what was seen is not what the network promises",
-            hint=f"the phases of every call are in {out / 'report.html'}",
-        )
+    _check_promises(document, out)
 
 
-def _check_network(network: str) -> None:
-    if network == "docker":
-        raise UsageError(
-            "--network docker is not there yet: only Linux namespaces are",
-            hint="leave --network out, or say --network netns",
-        )
-    reason = can_use_namespaces()
-    if reason is not None:
-        raise EnvironmentLacks(
-            f"this machine cannot build the network: {reason}",
-            hint="run on Linux where user namespaces are allowed, or as root",
-        )
+def _find_topologies(names: list[str]) -> list[Topology]:
+    topologies = [find(name) for name in names]
+    if len({topology.name for topology in topologies}) < len(topologies):
+        raise UsageError("a topology is named twice", hint="name each one once")
+    return topologies
 
 
-def _make_folder(out: Path) -> Path:
+def _make_folder(folder: Path, *, flag: str) -> Path:
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "journal.jsonl").touch()
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"{out}: {error.strerror}", hint="choose a folder you may write to with --out"
+            f"{folder}: {error.strerror}", hint=f"choose a folder you may write to with {flag}"
         ) from error
-    return out
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"{folder}: you may not write there",
+            hint=f"choose a folder you may write to with {flag}",
+        )
+    return folder
 
 
-def _write_report(document: RunDocument, out: Path) -> None:
+@contextmanager
+def _record(out: Path) -> Iterator[Journal]:
+    """The facts of a run, in a file beside those of the last one, which it replaces at its end.
+
+    What a run that broke has left says why; one that was refused or stopped leaves nothing.
+    """
+    path = out / _UNFINISHED
+    try:
+        with Journal.to_file(path) as journal:
+            yield journal
+    except (UsageError, EnvironmentLacks, Interrupted, Terminated):
+        path.unlink(missing_ok=True)
+        raise
+    except NatlessError as error:
+        error.hint = error.hint or f"everything that happened is in {path}"
+        raise
+    path.replace(out / _JOURNAL)
+
+
+def _write_report(document: RunDocument, out: Path, *, junit: Path | None) -> None:
     (out / "report.json").write_text(render_json(document), encoding="utf-8")
     (out / "report.html").write_text(render_html(document), encoding="utf-8")
+    if junit is None:
+        return
+    try:
+        junit.write_text(render_junit(document), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{junit}: {error.strerror}", hint="choose a file you may write to with --junit"
+        ) from error
+
+
+def _check_promises(document: RunDocument, out: Path) -> None:
+    broken = [run for run in document.topologies if not run.kept]
+    if broken:
+        names = ", ".join(run.name for run in broken)
+        raise PromiseBroken(
+            f"{names}: what was seen is not what the network promises",
+            hint=f"the phases of every call are in {out / 'report.html'}",
+        )

@@ -28,6 +28,8 @@ from natless.measure.recorder import CallerResult, Recorder
 
 VERSION = 1
 
+_BUILT_OF = {"netns": "Linux network namespaces", "docker": "Docker containers"}
+
 
 @dataclass(frozen=True, slots=True)
 class Platform:
@@ -184,6 +186,11 @@ class RunDocument:
     def kept(self) -> bool:
         """Whether every topology showed what it promises: the exit code of a run."""
         return all(topology.kept for topology in self.topologies)
+
+    @property
+    def built_of(self) -> str:
+        """What the networks were made of, for a reader."""
+        return _BUILT_OF.get(self.network, self.network)
 
 
 def describe_topology(

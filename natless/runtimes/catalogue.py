@@ -46,9 +46,16 @@ def find_code(
         EnvironmentLacks: this machine lacks what the handler needs.
     """
     if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "no such folder"
         raise UsageError(
-            f"{folder}: no such folder",
-            hint="name the folder with your handler: natless dev FOLDER --handler module.function",
+            f"{folder}: {what}",
+            hint="name the folder with your handler, and the handler: FOLDER --handler"
+            " module.function",
+        )
+    if handler.startswith((".", "/")) or "/." in handler:
+        raise UsageError(
+            f"the handler {handler!r} leaves the folder {folder}",
+            hint="name the folder that holds it, and --handler module.function as seen from there",
         )
     folder = folder.resolve()
     families = tuple(Family) if runtime == AUTO else (family_of(runtime),)

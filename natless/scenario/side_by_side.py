@@ -31,7 +31,8 @@ from natless.scenario.network_facts import (
     describe_probe,
 )
 from natless.settings import Settings
-from natless.vpc.model import Topology
+from natless.vpc.backend import Network
+from natless.vpc.model import ADDRESSES, Topology
 
 
 async def run_side_by_side(
@@ -41,6 +42,7 @@ async def run_side_by_side(
     journal: Journal,
     progress: Progress,
     directory: Path,
+    network: Network | None = None,
 ) -> RunDocument:
     """Brings a lab up, runs every topology, and takes the lab down again.
 
@@ -50,6 +52,7 @@ async def run_side_by_side(
         journal: takes every fact of the run.
         progress: is told what is being done.
         directory: a folder for this run alone.
+        network: what to build the networks of, where that is decided already.
 
     Raises:
         NatlessError: a part did not come up, or a network does not fail as it promises.
@@ -57,22 +60,24 @@ async def run_side_by_side(
     started, wall = time.monotonic(), datetime.now(UTC).astimezone()
     counts = _RelayCounts()
     journal.listen(counts.take)
-    async with open_lab(settings, journal=journal, progress=progress, directory=directory) as lab:
+    opening = open_lab(
+        settings, journal=journal, progress=progress, directory=directory, network=network
+    )
+    async with opening as lab:
         runs = [await _run_topology(lab, topology, progress) for topology in topologies]
-        relay = lab.relay
     return RunDocument(
         natless=version("natless"),
         seed=settings.demo.seed,
         started=wall.isoformat(timespec="seconds"),
         seconds=time.monotonic() - started,
-        network="netns",
+        network=lab.network,
         topologies=tuple(runs),
         platform=Platform.here(),
         relay=RelayFacts(
-            realtime_host=relay.realtime_host,
-            http_host=relay.http_host,
+            realtime_host=lab.relay.realtime_host,
+            http_host=lab.relay.http_host,
             region=settings.region,
-            address="198.51.100.10",
+            address=ADDRESSES.internet.address,
             connections=counts.connections,
             events=counts.events,
         ),

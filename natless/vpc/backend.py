@@ -6,16 +6,16 @@ Whoever uses a lab need not know which it is. Neither is imported before it is w
 from __future__ import annotations
 
 import socket
-import sys
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Literal, Protocol, TypedDict
 
 from natless.errors import EnvironmentLacks
 from natless.journal import Journal
+from natless.vpc.capability import find_cause
 from natless.vpc.judgement import ProbeResult
 from natless.vpc.model import Role, Topology
-from natless.vpc.netns import Certificate, NetnsVpc, can_use_namespaces
+from natless.vpc.netns import Certificate, NetnsVpc
 from natless.vpc.probes import Vpc
 
 Network = Literal["netns", "docker"]
@@ -52,20 +52,39 @@ class LabVpc(Vpc, Protocol):
 def choose_network(wanted: Literal["auto", "netns", "docker"]) -> Network:
     """How the VPC is built: namespaces where they can be used, unless somebody wants containers.
 
+    Looks whether it can be built, so that nothing has been begun when it cannot. Blocks for up to
+    half a second.
+
     Raises:
-        EnvironmentLacks: namespaces were wanted and cannot be used, or nothing can.
+        EnvironmentLacks: what was wanted cannot be used, or nothing can; the hint says what to do.
     """
     if wanted == "docker":
+        _check_engine()
         return "docker"
-    reason = can_use_namespaces()
-    if reason is None:
+    cause = find_cause()
+    if cause is None:
         return "netns"
-    if wanted == "auto" and sys.platform == "linux" and Path("/var/run/docker.sock").exists():
-        return "docker"
-    raise EnvironmentLacks(
-        f"this machine cannot build the network: {reason}",
-        hint="Run on Linux where user namespaces are allowed, as root, or with --network docker.",
-    )
+    if wanted == "netns":
+        raise EnvironmentLacks(
+            f"this machine cannot build the network of namespaces: {cause.message}",
+            hint=cause.hint,
+        )
+    try:
+        _check_engine()
+    except EnvironmentLacks as lacking:
+        raise EnvironmentLacks(
+            f"this machine can build the network neither of namespaces nor of containers:"
+            f" {cause.message} And {lacking}.",
+            hint=f"For namespaces: {cause.hint} For containers: {lacking.hint}",
+        ) from lacking
+    return "docker"
+
+
+def _check_engine() -> None:
+    """Whether an engine answers that can hold a lab; see ``Engine.connect``."""
+    from natless.vpc.docker_engine import Engine  # the SDK takes long to import
+
+    Engine.connect(lab="none").close()
 
 
 def open_vpc(
