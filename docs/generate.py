@@ -214,7 +214,9 @@ def exit_codes_page() -> str:
 |---|---|---|
 | 0 | Everything was as promised. | |
 {table}
+| 129 | The terminal was closed (SIGHUP); nothing is left running. | |
 | 130 | Interrupted by Ctrl-C; nothing is left running. | |
+| 143 | Terminated (SIGTERM); nothing is left running. | |
 
 Each error is one line on standard error, followed by one line with the next step.
 """

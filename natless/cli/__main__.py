@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -64,9 +65,10 @@ def main() -> None:
     except (KeyboardInterrupt, Interrupted):
         print("natless: interrupted; nothing is left running", file=sys.stderr)
         sys.exit(130)
-    except Terminated:
-        print("natless: terminated; nothing is left running", file=sys.stderr)
-        sys.exit(143)
+    except Terminated as ended:
+        with suppress(OSError):  # a terminal that is gone takes no words
+            print(f"natless: {ended}; nothing is left running", file=sys.stderr, flush=True)
+        sys.exit(128 + ended.number)
 
 
 if __name__ == "__main__":

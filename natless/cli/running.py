@@ -18,7 +18,16 @@ class Interrupted(Exception):
 
 
 class Terminated(Exception):
-    """SIGTERM came, or the terminal is gone; everything has been taken down."""
+    """SIGTERM came, or the terminal is gone; everything has been taken down.
+
+    Attributes:
+        number: the signal.
+    """
+
+    def __init__(self, number: signal.Signals) -> None:
+        is_hangup = number is signal.SIGHUP
+        super().__init__("the terminal is gone" if is_hangup else "terminated")
+        self.number = number
 
 
 def run_until_done(work: Coroutine[Any, Any, T]) -> T:
@@ -28,21 +37,20 @@ def run_until_done(work: Coroutine[Any, Any, T]) -> T:
         Interrupted: Ctrl-C, after everything was taken down.
         Terminated: SIGTERM or SIGHUP, likewise.
     """
-    is_terminated = False
+    ended_by: signal.Signals | None = None
 
     async def watched() -> T:
-        nonlocal is_terminated
         task = asyncio.current_task()
         assert task is not None
 
-        def end() -> None:
-            nonlocal is_terminated
-            is_terminated = True
+        def end(number: signal.Signals) -> None:
+            nonlocal ended_by
+            ended_by = number
             task.cancel()
 
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
-                asyncio.get_running_loop().add_signal_handler(number, end)
+                asyncio.get_running_loop().add_signal_handler(number, end, number)
         return await work
 
     try:
@@ -50,6 +58,6 @@ def run_until_done(work: Coroutine[Any, Any, T]) -> T:
     except KeyboardInterrupt:
         raise Interrupted from None
     except asyncio.CancelledError:
-        if is_terminated:
-            raise Terminated from None
+        if ended_by is not None:
+            raise Terminated(ended_by) from None
         raise

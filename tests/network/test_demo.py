@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
@@ -118,8 +119,11 @@ def test_the_relay_sees_the_peer_that_each_network_translates_to(
 ) -> None:
     out = tmp_path / "out"
     arguments = ["--topology", "no-vpc", "--topology", "nat", "--invocations", "2"]
-    done = natless("demo", *arguments, "--out", str(out), run=run_folder)
+    junit = tmp_path / "ci" / "junit.xml"
+    done = natless("demo", *arguments, "--out", str(out), "--junit", str(junit), run=run_folder)
     assert done.returncode == 0, done.stderr
+    cases = ElementTree.parse(junit).getroot().findall(".//testcase")
+    assert [case.get("name") for case in cases] == ["no-vpc", "nat"]
     facts = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
     peers = {
         fact["peer"]
@@ -190,12 +194,14 @@ def test_a_demo_that_is_ended_leaves_nothing(
     ("arguments", "code", "words"),
     [
         (["--topology", "no-nta"], 2, ["no-nta", "no-nat"]),
-        (["--network", "docker"], 2, ["docker", "netns"]),
+        (["--network", "dokcer"], 2, ["demo.network", "netns", "docker"]),
         (["/nowhere"], 2, ["/nowhere", "no such folder"]),
         (["--handler", "nothing.here"], 2, ["nothing.py"]),
         (["--handler", "nodot"], 2, ["handler"]),
         (["--invocations", "0"], 2, ["invocations"]),
+        (["--handler", "../x.y"], 2, ["../x.y", "leaves the folder"]),
         (["--out", "/proc/nowhere"], 2, ["/proc/nowhere", "--out"]),
+        (["--junit", "/proc/nowhere/j.xml"], 2, ["/proc/nowhere", "--junit"]),
         (["--config", "/nowhere.toml"], 2, ["/nowhere.toml"]),
     ],
 )
@@ -208,6 +214,53 @@ def test_bad_input_gets_one_clear_error_with_the_next_step(
     for word in words:
         assert word in done.stderr, done.stderr
     assert done.stdout == ""
+
+
+def test_a_run_that_is_refused_leaves_the_last_report_as_it_was(
+    run_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("journal.jsonl", "report.json", "report.html"):
+        (out / name).write_text("of the last run")
+    environment = os.environ | {"TMPDIR": str(run_folder), "DOCKER_HOST": "unix:///nowhere.sock"}
+    for arguments in (["/nowhere"], ["--network", "docker"], ["--topology", "no-nta"]):
+        done = subprocess.run(
+            [NATLESS, "demo", *arguments, "--out", out],
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=60,
+        )
+        assert done.returncode in (2, 3), done.stderr
+        assert {path.name: path.read_text() for path in out.iterdir()} == dict.fromkeys(
+            ("journal.jsonl", "report.json", "report.html"), "of the last run"
+        )
+
+
+def test_a_run_that_is_stopped_leaves_the_last_report_as_it_was(tmp_path: Path) -> None:
+    out, run = tmp_path / "out", tmp_path / "t"
+    for folder in (out, run):
+        folder.mkdir()
+    (out / "journal.jsonl").write_text("of the last run")
+    process = subprocess.Popen(
+        [NATLESS, "demo", "--topology", "no-nat", "--json", "--out", out],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(run),
+    )
+    assert process.stderr is not None
+    with process:
+        for line in process.stderr:
+            if json.loads(line)["step"].startswith("no-nat"):
+                break
+        process.send_signal(signal.SIGHUP)
+        said = process.stderr.read()
+    assert process.returncode == 129
+    assert "the terminal is gone; nothing is left running" in said
+    assert [path.read_text() for path in out.iterdir()] == ["of the last run"]
+    assert wait_until_gone(run) == []
 
 
 def test_a_broken_settings_file_is_named_with_its_line(run_folder: Path, tmp_path: Path) -> None:

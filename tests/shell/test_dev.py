@@ -246,7 +246,7 @@ def app(tmp_path: Path) -> Path:
 def test_a_folder_that_is_not_there_is_named(app):
     error, step = refused(app, "nowhere", "--port", "0")
     assert error == "natless: nowhere: no such folder"
-    assert "natless dev FOLDER" in step
+    assert "FOLDER --handler" in step
 
 
 def test_a_handler_that_is_not_there_is_named_with_what_is(app):
