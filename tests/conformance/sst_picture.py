@@ -49,8 +49,9 @@ class Row:
     Attributes:
         name: the phase and how it fails.
         topology: the network.
-        last: what stands in the last words of the bridge, in each life.
+        last: what stands in the last words of the bridge, in each life or for each of them.
         init: how Lambda reports the init phase: ``timeout``, ``error`` or nothing at all.
+        again: how it reports the second one, inside the invocation; None for likewise.
         lives: how often the bridge is started for one invocation.
         error: what the caller's error message ends with.
         environment: of the function, in place of SST's.
@@ -62,8 +63,9 @@ class Row:
 
     name: str
     topology: Topology
-    last: str
+    last: str | tuple[str, ...]
     init: str = ""
+    again: str | None = None
     lives: int = 1
     error: str = TIMED_OUT
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -176,14 +178,17 @@ def check(row: Row, result: InvokeResult, facts: Facts, *, init: float, timeout:
         "errorType": kind,
         "errorMessage": f"RequestId: {result.request_id} Error: {end}",
     }, log
-    phases = [("init", row.init), ("invoke", row.init)] if row.init else []
+    again = row.init if row.again is None else row.again
+    phases = [("init", row.init), ("invoke", again)] if row.init else []
     reports = [line.split("\t")[1:3] for line in log.splitlines() if "INIT_REPORT" in line]
     assert reports == [[f"Phase: {name}", f"Status: {how}"] for name, how in phases], log
     assert ("Task timed out" in log) == (row.error == TIMED_OUT), log
     lives = _lives(log)
     assert len(lives) == row.lives, log
-    # Two, as a bridge in a loop may be cut between them.
-    assert all(any(row.last in line for line in life[-2:]) for life in lives), log
+    lasts = row.last if isinstance(row.last, tuple) else (row.last,) * row.lives
+    for life, last in zip(lives, lasts, strict=True):
+        # The last two, as a bridge in a loop may be cut between them.
+        assert any(last in line for line in life[-2:]), log
     # Nothing that was waited for can have been shorter than Lambda's own limits.
     waited = (init if row.init == "timeout" else 0) + (timeout if row.error == TIMED_OUT else 0)
     assert result.duration >= waited
