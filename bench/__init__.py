@@ -3,8 +3,11 @@
 ::
 
     shapes.py         the loads: subscribers, events in flight, size, transport; and the targets
-    subjects.py       the servers: the relay, a C reference, a naive relay; on a core of their own
-    generators.py     who makes the load: one written in C, or a slower one of our own
-    tally.py          results in a file, so that a run can go on; medians of ratios as a table
+    subjects.py       the servers: the relay, a C reference, MiniStack, a naive relay
+    generators.py     who makes the load: one written in C (c/loadgen.c), or a slower one of our own
+    endurance.py      start, a reader that stalls, connections that come and go: the relay alone
+    ministack.py      another emulator, in an environment of its own, its versions pinned
+    tally.py          results in a file, so that a run can go on; medians of ratios
+    page.py plot.py   docs/performance.md, its plot and the README's sentence, from measured.jsonl
     naive_relay.py    what one writes first with aiohttp: json.dumps for every subscriber
 """

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.shapes import Shape
-from bench.subjects import API_KEY, Running
+from bench.counting_socket import dial, make_event
+from bench.shapes import MINISTACK_SHARE, Shape
+from bench.subjects import Running
 
 FLAGS = ("-O2", "-march=native")
 LIBRARIES = ("-lssl", "-lcrypto")
@@ -73,14 +74,16 @@ class CGenerator:
         if shape.is_tls:
             argv.append("-T")
         if shape.events:
-            argv += ["-M", str(shape.events)]
+            share = MINISTACK_SHARE if server.hosts else 1
+            argv += ["-M", str(round(shape.events * share))]
         if shape.in_flight:
             argv += [{"rate": "-r", "http": "-k"}.get(shape.mode, "-w"), str(shape.in_flight)]
         done = subprocess.run(
             argv,
             capture_output=True,
             text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, {self.core}),
+            env=os.environ | _host_variables(server),
+            preexec_fn=self._prepare,
         )
         try:
             result: dict[str, Any] = json.loads(done.stdout)
@@ -89,6 +92,18 @@ class CGenerator:
         if result["err"]:
             raise RuntimeError(f"{shape.name}: {done.stderr.strip()}")
         return result
+
+    def _prepare(self) -> None:
+        """Runs in the new process: its core, and as many connections as the system allows."""
+        os.sched_setaffinity(0, {self.core})
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _host_variables(server: Running) -> dict[str, str]:
+    if server.hosts is None:
+        return {}
+    return {"LG_HTTPHOST": server.hosts[0], "LG_WSHOST": server.hosts[1]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,82 +136,24 @@ class OwnGenerator:
         return result
 
 
-class _Counter(asyncio.Protocol):
-    """A WebSocket by hand that counts how often a word comes in."""
-
-    def __init__(self, word: bytes) -> None:
-        self._word = word
-        self._rest = b""
-        self.count = 0
-        self.wanted = 0
-        self.reached = asyncio.Event()
-        self.is_open = asyncio.Event()
-        self.transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        credentials = json.dumps({"host": "localhost", "x-api-key": API_KEY}).encode()
-        token = base64.urlsafe_b64encode(credentials).rstrip(b"=")
-        transport.write(
-            b"GET /event/realtime HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            b"Sec-WebSocket-Protocol: aws-appsync-event-ws, header-" + token + b"\r\n\r\n"
-        )
-
-    def data_received(self, data: bytes) -> None:
-        self.is_open.set()
-        data = self._rest + data
-        self.count += data.count(self._word)
-        self._rest = data[-len(self._word) + 1 :]
-        if self.count >= self.wanted:
-            self.reached.set()
-
-    def say(self, frame: dict[str, Any]) -> None:
-        text = json.dumps(frame, separators=(",", ":")).encode()
-        length = (
-            bytes((0x80 | len(text),))
-            if len(text) < 126
-            else b"\xfe" + len(text).to_bytes(2, "big")
-        )
-        self.transport.write(b"\x81" + length + bytes(4) + text)
-
-    async def hears(self, wanted: int) -> None:
-        self.wanted = wanted
-        self.reached.clear()
-        if self.count < wanted:
-            await self.reached.wait()
-
-
 def _processor_seconds(pid: int) -> float:
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 async def _load(plan: dict[str, int]) -> dict[str, float]:
-    loop = asyncio.get_running_loop()
-
-    async def dial(word: bytes) -> _Counter:
-        _, counter = await loop.create_connection(lambda: _Counter(word), "127.0.0.1", plan["port"])
-        await counter.is_open.wait()
-        return counter
-
-    authorization = {"host": "localhost", "x-api-key": API_KEY}
-    base = {"channel": "/default/bench", "authorization": authorization}
     listening = []
     for number in range(plan["subscribers"]):
-        one = await dial(b'"event')
-        one.say(base | {"type": "subscribe", "id": f"s{number:035}"})
+        one = await dial(plan["port"], b'"event')
+        one.subscribe(f"s{number:035}")
         listening.append(one)
-    publisher = await dial(b"publish_success")
-    event = json.dumps({"s": "x" * (plan["size"] - 12)})
-    publish = base | {"type": "publish", "id": "p" * 36, "events": [event]}
-    publisher.say(publish)  # once for the road; also waits until all have subscribed
+    publisher = await dial(plan["port"], b"publish_success")
+    event = make_event(plan["size"])
+    publisher.publish(event)  # once for the road; also waits until all have subscribed
     await asyncio.gather(*(one.hears(1) for one in listening))
     before = _processor_seconds(plan["pid"])
     for number in range(1, plan["events"] + 1):
-        publisher.say(publish)
+        publisher.publish(event)
         if number >= plan["in_flight"]:
             await publisher.hears(number - plan["in_flight"] + 2)
     await asyncio.gather(*(one.hears(plan["events"] + 1) for one in listening))

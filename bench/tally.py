@@ -1,10 +1,10 @@
-"""Results as lines of a file, and the table that is made of them."""
+"""Results as lines of a file, and the figures that are made of them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,14 +34,8 @@ class Tally:
     def add(self, result: Result) -> None:
         """Keeps one more."""
         self.results.append(result)
-        line = {
-            "shape": result.shape,
-            "subject": result.subject,
-            "repetition": result.repetition,
-            "numbers": result.numbers,
-        }
         with self._path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(asdict(result)) + "\n")
 
     def has(self, shape: str, subject: str, repetition: int) -> bool:
         """Whether that load was measured before."""
@@ -53,7 +47,7 @@ class Tally:
         return {
             one.repetition: float(one.numbers[key])
             for one in self.results
-            if (one.shape, one.subject) == (shape, subject)
+            if (one.shape, one.subject) == (shape, subject) and key in one.numbers
         }
 
 
@@ -62,17 +56,18 @@ class Row:
     """One figure of one shape.
 
     Attributes:
+        relay: median of the relay's own number.
+        other: of whom it is compared with, None without one.
         ratio: median of the ratios of one repetition each, or the relay's own median.
         lowest: of these ratios; likewise ``highest``.
         effort: median of the ratios of work done in a second of the server's processor, which does
             not depend on who else uses the machine; None where the generator does not tell.
-        is_reached: whether that is what it must be.
     """
 
     shape: Shape
     figure: Figure
     relay: float
-    reference: float
+    other: float | None
     ratio: float
     lowest: float
     highest: float
@@ -80,42 +75,51 @@ class Row:
 
     @property
     def is_reached(self) -> bool:
-        """Whether the relay reaches its target."""
-        if self.figure.better is Better.HIGHER:
-            return self.ratio >= self.figure.target
-        return self.ratio <= self.figure.target
+        """Whether the relay is where it must be."""
+        return self._is_as_good_as(self.figure.target)
+
+    @property
+    def is_aimed(self) -> bool:
+        """Whether the relay is where it would like to be."""
+        return self._is_as_good_as(self.figure.aim)
+
+    def _is_as_good_as(self, wanted: float) -> bool:
+        ratio = round(self.ratio, 3)
+        return ratio >= wanted if self.figure.better is Better.HIGHER else ratio <= wanted
 
 
-def make_rows(tally: Tally, shapes: Iterable[Shape], *, reference: str) -> list[Row]:
-    """The figures that were measured on both sides."""
-    rows = []
-    for shape in shapes:
-        for figure in shape.figures:
-            ours = tally.values(shape.name, "relay", figure.key)
-            theirs = tally.values(shape.name, reference, figure.key)
-            pairs = [(ours[n], theirs[n]) for n in sorted(ours.keys() & theirs.keys())]
-            if not pairs:
-                continue
-            ratios = [
-                one if figure.is_absolute else one / other if other else 0.0 for one, other in pairs
-            ]
-            rows.append(
-                Row(
-                    shape,
-                    figure,
-                    relay=median(one for one, _ in pairs),
-                    reference=median(other for _, other in pairs),
-                    ratio=median(ratios),
-                    lowest=min(ratios),
-                    highest=max(ratios),
-                    effort=_compare_effort(tally, shape.name, reference),
-                )
-            )
-    return rows
+def make_rows(tally: Tally, shapes: Iterable[Shape]) -> list[Row]:
+    """The figures that were measured, and on both sides where there are two."""
+    found = (_make_row(tally, shape, figure=figure) for shape in shapes for figure in shape.figures)
+    return [row for row in found if row is not None]
 
 
-def _compare_effort(tally: Tally, shape: str, reference: str) -> float | None:
-    ours, theirs = (_work_per_second(tally, shape, one) for one in ("relay", reference))
+def _make_row(tally: Tally, shape: Shape, *, figure: Figure) -> Row | None:
+    ours = tally.values(shape.name, "relay", figure.key)
+    theirs = (
+        ours if figure.against is None else tally.values(shape.name, figure.against, figure.key)
+    )
+    both = sorted(ours.keys() & theirs.keys())
+    if not both:
+        return None
+    if figure.against is None:
+        ratios = [ours[n] for n in both]
+    else:
+        ratios = [ours[n] / theirs[n] if theirs[n] else 0.0 for n in both]
+    return Row(
+        shape,
+        figure,
+        relay=median(ours[n] for n in both),
+        other=None if figure.against is None else median(theirs[n] for n in both),
+        ratio=median(ratios),
+        lowest=min(ratios),
+        highest=max(ratios),
+        effort=None if figure.against is None else _compare_effort(tally, shape, figure.against),
+    )
+
+
+def _compare_effort(tally: Tally, shape: Shape, reference: str) -> float | None:
+    ours, theirs = (_work_per_second(tally, shape.name, one) for one in ("relay", reference))
     ratios = [ours[n] / theirs[n] for n in ours.keys() & theirs.keys()]
     return median(ratios) if ratios else None
 
@@ -129,24 +133,27 @@ def _work_per_second(tally: Tally, shape: str, subject: str) -> dict[int, float]
     }
 
 
-def render(rows: Iterable[Row], *, reference: str) -> str:
-    """A table of Markdown; ratios are medians, with the range of the repetitions."""
+def render(rows: Iterable[Row]) -> str:
+    """A table for the terminal; ratios are medians, with the range of the repetitions."""
     lines = [
-        f"| load | figure | relay | {reference} | ratio | range | target | | per cpu |",
-        "|---|---|---:|---:|---:|---|---|---|---:|",
+        "| load | figure | relay | other | ratio | range | must | aim | | per cpu |",
+        "|---|---|---:|---:|---:|---|---|---|---|---:|",
     ]
     for row in rows:
         figure = row.figure
+        other = "" if row.other is None else f"{shorten(row.other)} {figure.against}"
         lines.append(
-            f"| {row.shape.name} | {figure.unit} | {_short(row.relay)} | {_short(row.reference)} "
+            f"| {row.shape.name} | {figure.unit} | {shorten(row.relay)} | {other} "
             f"| {row.ratio:.2f} | {row.lowest:.2f} … {row.highest:.2f} "
-            f"| {figure.better.value} {figure.target:g} | {'yes' if row.is_reached else 'NO'} "
+            f"| {figure.better.value} {figure.target:g} | {figure.aim:g} "
+            f"| {'yes' if row.is_reached else 'NO'} "
             f"| {'' if row.effort is None else f'{row.effort:.2f}'} |"
         )
     return "\n".join(lines)
 
 
-def _short(number: float) -> str:
+def shorten(number: float) -> str:
+    """A number in three digits."""
     for limit, unit in ((1e6, "M"), (1e3, "k")):
         if number >= limit:
             return f"{number / limit:.3g}{unit}"
