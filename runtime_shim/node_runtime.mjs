@@ -26,13 +26,15 @@ const ROOT = '/2018-06-01/runtime';
 const TYPED = ['.ts', '.mts', '.cts', '.tsx'];
 const SCRIPTS = ['.js', '.mjs', '.cjs'];
 const ESBUILD_BUDGET = 60_000; // milliseconds for one build
+const UNCAUGHT = 129; // exit statuses, as of aws-lambda-ric
+const REJECTED = 128;
 const PLACE_BUDGET = 5_000; // milliseconds to find the place of a syntax error
 
 /** A failure that has one of the runtime's own names, such as `Runtime.ImportModuleError`. */
 class Fault extends Error {
   constructor(type, message, trace) {
     super(message);
-    this.name = type;
+    Object.defineProperty(this, 'name', { value: type }); // not one of the facts that are logged
     if (trace) this.stack = [`${type}: ${message}`, ...trace].join('\n');
   }
 }
@@ -98,16 +100,18 @@ function asError(thrown) {
   return util.types.isNativeError(thrown) || thrown instanceof Error ? thrown : undefined;
 }
 
-/** What was thrown as the JSON object that Lambda hands to the caller. */
+/** What was thrown as the JSON object that Lambda hands to the caller; frames of ours left out. */
 function describeError(thrown) {
   const error = asError(thrown);
   if (error === undefined) {
-    return { errorType: typeof thrown, errorMessage: String(thrown), trace: [] };
+    const text = String(thrown ?? 'handled');
+    return { errorType: typeof (thrown ?? text), errorMessage: text, trace: [] };
   }
+  const lines = String(error.stack || '').split('\n');
   return {
     errorType: error.name || 'Error',
     errorMessage: String(error.message),
-    trace: String(error.stack || '').split('\n'),
+    trace: lines.filter((each) => !each.includes(import.meta.url)),
   };
 }
 
@@ -524,7 +528,7 @@ async function runOnce(api, handler) {
   let reply;
   const stream = handler[STREAMED] && new ResponseStream(api, `${where}/response`, echo);
   try {
-    const event = parseEvent(body);
+    const event = JSON.parse(body.toString('utf8'));
     if (stream) {
       await streamHandler(handler, event, headers, stream);
       reply = await stream.replied;
@@ -556,19 +560,11 @@ function postError(api, where, error, headers = {}) {
   });
 }
 
-function parseEvent(body) {
-  try {
-    return JSON.parse(body.toString('utf8'));
-  } catch (error) {
-    throw new Fault('Runtime.UnmarshalError', `Unable to unmarshal input: ${error.message}`);
-  }
-}
-
 function encodeAnswer(value) {
   try {
     return JSON.stringify(value === undefined ? null : value) ?? 'null';
   } catch (error) {
-    throw new Fault('Runtime.MarshalError', `Unable to marshal response: ${error.message}`);
+    throw new Error(`Unable to stringify response body: ${error.message}`);
   }
 }
 
@@ -579,13 +575,13 @@ function watchProcess(api) {
   process.on('beforeExit', () => running?.whenEmpty());
   process.on('uncaughtException', (error) => {
     writeLine('ERROR', `Uncaught Exception \t${logged(error)}`);
-    return giveUp(api, error, 129);
+    return giveUp(api, error, UNCAUGHT);
   });
   process.on('unhandledRejection', (reason) => {
     const name = 'Runtime.UnhandledPromiseRejection';
     const error = new Fault(name, rejectionText(reason), traceOf(reason ?? {}));
     writeLine('ERROR', `Unhandled Promise Rejection \t${logged(error)}`);
-    return giveUp(api, error, 128);
+    return giveUp(api, error, REJECTED);
   });
 }
 
@@ -639,7 +635,7 @@ async function main() {
   } catch (error) {
     writeLine('ERROR', `Uncaught Exception \t${logged(error)}`);
     await postError(api, `${ROOT}/init/error`, error).catch(() => {});
-    process.exit(1);
+    process.exit(UNCAUGHT);
   }
   try {
     for (;;) await runOnce(api, handler);

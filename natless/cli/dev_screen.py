@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.text import Text
 
 from event_protocol.phases import InvocationRecord, Strategy
+from natless.cli.log_lines import show_line
 from natless.explain.engine import explain
 from natless.explain.evidence import Evidence, NetworkFacts
 from natless.explain.seen import describe_seen
@@ -188,16 +189,19 @@ class DevScreen:
             self._show(call)
 
     def _line(self, fact: Fact, call: _Call | None) -> None:
-        is_deployed = fact.kind == "lambda.log"
-        style = "dim" if is_deployed else "red" if fact.data.get("stream") == "stderr" else ""
-        text = Text(str(fact.data["line"]), style=style)
-        if call is None:
-            self._loose_line(fact, text)
-        elif self._open is None or self._open is call:
-            self._show(call)
-            self._print_inside(text)
-        elif len(call.lines) < KEPT_LINES:
-            call.lines.append(text)
+        rows = show_line(
+            str(fact.data["line"]),
+            is_stderr=fact.data.get("stream") == "stderr",
+            is_dim=fact.kind == "lambda.log",
+        )
+        for text in rows:
+            if call is None:
+                self._loose_line(fact, text)
+            elif self._open is None or self._open is call:
+                self._show(call)
+                self._print_inside(text)
+            elif len(call.lines) < KEPT_LINES:
+                call.lines.append(text)
 
     def _loose_line(self, fact: Fact, text: Text) -> None:
         """A line that was printed outside any call, such as by a module when it is loaded."""

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ from natless.worker.program import Program
 from natless.worker.reload import Edit
 
 RELOADED = "reloaded"
+_NODE_FRAME = re.compile(r"File |at (?!.*\bnode:)")
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 """Runs a coroutine beside the caller, for as long as the worker lives."""
@@ -323,8 +325,16 @@ def describe_failure(failure: Failure) -> dict[str, str]:
     try:
         body = json.loads(failure.posted.body)
         message = str(body["errorMessage"])
-        frames = [str(frame).strip() for frame in body.get("stackTrace") or ()]
+        place = _innermost(body)
     except (ValueError, KeyError, TypeError, AttributeError):
         return {"message": failure.posted.body[:500].decode(errors="replace")}
-    place = next((frame.splitlines()[0] for frame in reversed(frames) if frame), "")
     return {"message": message, "place": place} if place else {"message": message}
+
+
+def _innermost(body: Mapping[str, Any]) -> str:
+    """The frame where it happened: Python's last one, the first one of Node.js that is a file's."""
+    frames = [str(frame).strip() for frame in body.get("stackTrace") or ()]
+    if frames:
+        return next((frame.splitlines()[0] for frame in reversed(frames) if frame), "")
+    lines = [str(line).strip() for line in body.get("trace") or ()]
+    return next((line for line in lines if _NODE_FRAME.match(line)), "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,19 +18,36 @@ from natless.vpc.netns import can_use_namespaces
 REASON = can_use_namespaces()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
-HANDLER = (
+PYTHON = (
     "import os\n"
     "def handler(event, context):\n"
     "    return 'developer' if os.environ.get('NATLESS_LIVE') else 'deployed'\n"
 )
+NODE = (
+    "import { who } from 'dep';\n"
+    "export const handler = async () => who(process.env.NATLESS_LIVE);\n"
+)
+SHELL = """#!/bin/sh
+api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation"
+while curl -sS -o /dev/null -D head "$api/next"; do
+  id=$(sed -n 's/^lambda-runtime-aws-request-id: *\\([^ \\r]*\\).*/\\1/Ip' head)
+  curl -sS -o /dev/null -d "\\"${NATLESS_LIVE:+developer}${NATLESS_LIVE:-deployed}\\"" \
+    "$api/$id/response"
+done
+"""
 
 
 @pytest.mark.parametrize(
-    ("topology", "answer", "strategy"),
-    [("nat", "developer", "worker"), ("endpoint", "deployed", "deployed")],
+    ("topology", "answer", "strategy", "language"),
+    [
+        ("nat", "developer", "worker", "python"),
+        ("endpoint", "deployed", "deployed", "python"),
+        ("endpoint", "deployed", "deployed", "node"),
+        ("endpoint", "deployed", "deployed", "shell"),
+    ],
 )
-def test_who_answers_depends_on_the_network(tmp_path: Path, topology, answer, strategy):
-    (tmp_path / "handler.py").write_text(HANDLER)
+def test_who_answers_depends_on_the_network(tmp_path: Path, topology, answer, strategy, language):
+    lay_out(tmp_path, language)
     journal = tmp_path / "journal.jsonl"
     command = [sys.executable, "-P", "-m", "natless.cli", "dev", ".", "--port", "0", "--json"]
     command += ["--topology", topology, "--journal", str(journal)]
@@ -53,3 +71,23 @@ def test_who_answers_depends_on_the_network(tmp_path: Path, topology, answer, st
 def read(journal: Path) -> list[dict[str, object]]:
     """The facts so far; the last line may be on its way."""
     return [json.loads(line) for line in journal.read_text().split("\n")[:-1]]
+
+
+def lay_out(folder: Path, language: str) -> None:
+    """A function that says who runs it; the one for Node.js needs a package for that."""
+    program, name, code = {
+        "python": (sys.executable, "handler.py", PYTHON),
+        "node": ("node", "handler.mjs", NODE),
+        "shell": ("curl", "bootstrap", SHELL),
+    }[language]
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    (folder / name).write_text(code)
+    (folder / name).chmod(0o755)
+    if language == "node":
+        package = folder / "node_modules" / "dep"
+        package.mkdir(parents=True)
+        (package / "package.json").write_text('{"name": "dep", "type": "module"}')
+        (package / "index.js").write_text(
+            "export const who = (live) => (live ? 'developer' : 'deployed');\n"
+        )

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from natless.runtimes.node import node_version
 from tests.shell.lambda_scripts import until
 
 HANDLER = "import os\ndef handler(event, context):\n    return {}\n"
@@ -196,6 +198,66 @@ async def test_several_functions_come_from_the_settings_file(tmp_path):
                     assert await answer.json() == [each["name"], kinds[each["name"]], each["name"]]
 
 
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+
+
+@needs_node
+async def test_a_handler_for_node_runs_by_its_file_and_an_edit_shows_at_the_next_call(tmp_path):
+    folder = tmp_path / "orders"
+    folder.mkdir()
+    code = "export const handler = async (event, context) => [{}, context.functionName];\n"
+    (folder / "index.mjs").write_text(code.format(1))
+    async with dev(tmp_path, str(folder)) as loop:  # a folder: its handler is found
+        [function] = loop.ready["functions"]
+        assert (function["handler"], function["runtime"]) == ("index.handler", "nodejs")
+        assert await loop.get() == (200, [1, "orders"])
+        (folder / "index.mjs").write_text(code.format(2))
+        await loop.until([2, "orders"])
+        (folder / "index.mjs").write_text("export const handler = (;\n")
+        while (answer := await loop.get())[0] == 200:
+            pass
+        assert answer[1]["errorMessage"].endswith("(index.mjs, line 1)")
+
+
+async def test_functions_of_several_languages_run_side_by_side(tmp_path):
+    for name, file, code in (
+        ("tree", "app.py", "def handler(e, c):\n    return [c.function_name, 'python']\n"),
+        ("bird", "app.mjs", "export const handler = async (e, c) => [c.functionName, 'node'];\n"),
+        ("stone", "app.py", "def handler(e, c):\n    return [c.function_name, 'bootstrap']\n"),
+        ("stone", "bootstrap", f"#!/bin/sh\nexec {sys.executable} -m awslambdaric app.handler\n"),
+    ):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / file).write_text(code)
+        (tmp_path / name / file).chmod(0o755)
+    kinds = {"tree": "python3.11", "bird": "nodejs20.x", "stone": "provided.al2023"}
+    if shutil.which("node") is None:
+        del kinds["bird"]
+    (tmp_path / "natless.toml").write_text(
+        "\n".join(
+            f"[functions.{name}]\nfolder = '{name}'\nhandler = 'app.handler'\nruntime = '{kind}'\n"
+            for name, kind in kinds.items()
+        )
+    )
+    async with dev(tmp_path, "--config", "natless.toml") as loop, aiohttp.ClientSession() as http:
+        said = {}
+        for each in loop.ready["functions"] * 2:
+            async with http.get(each["url"]) as answer:
+                name, language = await answer.json(content_type=None)
+                said[name] = each["runtime"], language
+    words = {"tree": "python", "bird": "node", "stone": "bootstrap"}
+    assert said == {name: (kind, words[name]) for name, kind in kinds.items()}
+
+
+async def test_a_file_may_stand_for_its_folder_and_its_function(tmp_path):
+    folder = tmp_path / "mail"
+    folder.mkdir()
+    (folder / "other.py").write_text("def handler(e, c):\n    return 'other'\n")
+    async with dev(tmp_path, str(folder / "other.py")) as loop:
+        [function] = loop.ready["functions"]
+        assert (function["name"], function["handler"]) == ("mail", "other.handler")
+        assert await loop.get() == (200, "other")
+
+
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
 )
@@ -258,6 +320,41 @@ def test_a_handler_that_is_not_there_is_named_with_what_is(app):
 
 def test_a_handler_that_is_none_is_named(app):
     assert "function.handler" in refused(app, ".", "--handler", "main")[0]
+
+
+def test_a_runtime_that_does_not_run_here_is_named(app):
+    error, step = refused(app, ".", "--handler", "app.run", "--runtime", "java21", "--port", "0")
+    assert "function.runtime" in error
+    assert "docs" in step
+
+
+def test_a_bootstrap_that_may_not_be_executed_is_named(app):
+    (app / "bootstrap").write_text("#!/bin/sh\n")
+    done = natless("dev", ".", "--runtime", "provided.al2023", "--port", "0", cwd=app)
+    error, step = done.stderr.splitlines()
+    assert "bootstrap is not executable" in error
+    assert "chmod +x" in step
+
+
+def test_an_interpreter_that_is_not_there_is_named(app):
+    (app / "natless.toml").write_text(
+        '[function]\nfolder = "."\nhandler = "app.run"\ninterpreter = "no-such-python"\n'
+    )
+    done = natless("dev", "--port", "0", cwd=app)
+    error, step = done.stderr.splitlines()
+    assert error == "natless: no-such-python: no such program"
+    assert "interpreter" in step
+
+
+@needs_node
+def test_typescript_without_esbuild_says_how_to_get_it(tmp_path):
+    (tmp_path / "app.ts").write_text("export const handler = async (n: number) => n;\n")
+    if node_version(Path(shutil.which("node"))) >= (22, 18) or shutil.which("esbuild"):
+        pytest.skip("this machine can run TypeScript")
+    done = natless("dev", "app.ts", "--port", "0", cwd=tmp_path)
+    error, step = done.stderr.splitlines()
+    assert "app.ts is TypeScript, and there is no esbuild to read it" in error
+    assert "npm install --save-dev esbuild" in step
 
 
 def test_a_port_that_is_taken_is_named(app):

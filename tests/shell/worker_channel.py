@@ -198,8 +198,8 @@ class Guest:
         for packet in split(code, source=self.worker_id, id=name, body=body, chunk=chunk):
             await self._channel.push(encode_packet(packet))
 
-    async def introduce(self, **environment: str) -> None:
-        await self.send(MessageCode.INIT, encode_init("fn", environment))
+    async def introduce(self, *, function: str = "fn", **environment: str) -> None:
+        await self.send(MessageCode.INIT, encode_init(function, environment))
 
     async def invoke(
         self, request_id: str, event: object = None, *, seconds: float = 60.0, **headers: str
@@ -260,14 +260,14 @@ def worker_for(
     budgets: WorkerBudgets | None = None,
     **options: object,
 ) -> Worker:
+    if "functions" not in options:
+        options |= {"folder": folder, "handler": "handler.handler"}
     config = WorkerConfig(
         url=channel.url,
         host="api.example",
         api_key=API_KEY,
         app="app",
         stage="dev",
-        folder=folder,
-        handler="handler.handler",
         budgets=budgets or WorkerBudgets(),
         **options,
     )
