@@ -75,18 +75,16 @@ async def _publish(
 
 async def _churn(shape: Shape, server: Running) -> dict[str, Any]:
     """Opens connections, subscribes, and leaves, every second time without a word."""
+    files = _open_files(server.pid)
     async with asyncio.timeout(BUDGET):
-        await _wave(server)
-        await _settle(server)
-        files = _open_files(server.pid)
         half = shape.subscribers // 2
         for _ in range(half // WAVE):
             await _wave(server)
-        await _settle(server)
+        await _settle(server, files=files)
         first = _memory(server.pid, "VmRSS")
         for _ in range(half // WAVE):
             await _wave(server)
-        left = await _settle(server) + max(0, _open_files(server.pid) - files)
+        left = await _settle(server, files=files)
     return {"left": left, "grown_mb": (_memory(server.pid, "VmRSS") - first) / 1e6, "err": 0}
 
 
@@ -107,12 +105,15 @@ async def _subscriber(server: Running, name: str) -> CountingSocket:
     return socket
 
 
-async def _settle(server: Running) -> int:
-    """Waits until the relay has noticed that all are gone; how many it still knows."""
+async def _settle(server: Running, *, files: int) -> int:
+    """Waits until the relay has noticed that all are gone; how much of them is still there."""
     until = time.monotonic() + SETTLE_BUDGET
-    while (known := _known(server)) and time.monotonic() < until:  # noqa: ASYNC110  nobody tells
+    while time.monotonic() < until:  # nobody tells, so it is asked
+        left = _known(server) + max(0, _open_files(server.pid) - files)
+        if left == 0:
+            break
         await asyncio.sleep(0.05)
-    return known
+    return left
 
 
 def _known(server: Running) -> int:
