@@ -12,12 +12,15 @@ import binascii
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
 _TEXT_TYPES = frozenset({"application/json", "application/xml", "application/javascript"})
+# How a runtime announces a prelude before a streamed body, and what parts the two (Node.js RIC)
+STREAM_TYPE = "application/vnd.awslambda.http-integration-response"
+SEPARATOR = b"\0" * 8
 # The connection's business, or ours: whatever a function says there would contradict the response.
 _NOT_PASSED_ON = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding"})
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -130,6 +133,35 @@ def decode_answer(payload: bytes) -> HttpAnswer:
         headers.append(("content-type", "application/json"))
     headers += [("set-cookie", cookie) for cookie in _read_answer_cookies(value.get("cookies"))]
     return HttpAnswer(_read_status(value["statusCode"]), tuple(headers), _read_body(value))
+
+
+def decode_prelude(prelude: bytes) -> HttpAnswer:
+    """The response that begins with a prelude; its body follows as a stream.
+
+    Raises:
+        MalformedAnswer: the prelude describes no possible response.
+    """
+    try:
+        value = json.loads(prelude)
+    except (ValueError, RecursionError) as error:
+        raise MalformedAnswer(f"the prelude of the stream is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise MalformedAnswer(f"the prelude of the stream is {_show(value)}, not an object")
+    headers = _read_headers(value.get("headers"))
+    if not any(name.lower() == "content-type" for name, _ in headers):
+        headers.append(("content-type", "application/octet-stream"))
+    headers += [("set-cookie", cookie) for cookie in _read_answer_cookies(value.get("cookies"))]
+    return HttpAnswer(_read_status(value.get("statusCode", 200)), tuple(headers), b"")
+
+
+def decode_collected(payload: bytes) -> HttpAnswer:
+    """A streamed answer that was collected on its way: prelude and body, or any other answer.
+
+    Raises:
+        MalformedAnswer: it describes no possible response.
+    """
+    prelude, separator, body = payload.partition(SEPARATOR)
+    return replace(decode_prelude(prelude), body=body) if separator else decode_answer(payload)
 
 
 # -- the request ---------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 ===========================================================  ===============================
 ``POST /2015-03-31/functions/NAME/invocations``              ``Invoke``
+``POST /2021-11-15/functions/NAME/…``                        ``InvokeWithResponseStream``
+``POST /2014-11-13/functions/NAME/invoke-async/``            ``InvokeAsync``
 ``GET  /2015-03-31/functions/``                              ``ListFunctions``
 ``GET  /2015-03-31/functions/NAME``                          ``GetFunction``
 ``GET  /2015-03-31/functions/NAME/configuration``            ``GetFunctionConfiguration``
@@ -17,11 +19,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from aiohttp import web
 
+from natless.lambda_host import event_stream
 from natless.lambda_host.door import Handler, refuse_strangers
 from natless.lambda_host.function_name import FunctionName
 from natless.lambda_host.host import MAX_REQUEST_BYTES, InvokeResult, LambdaHost
@@ -33,6 +40,12 @@ MAX_EVENT_BYTES = 1024 * 1024  # asynchronous; 256 KB until October 2025 (AWS Co
 MAX_CONTEXT_BYTES = 3583  # of base64 (AWS Lambda API reference, "Invoke")
 # A larger body is read no further; the margin lets its exact size be told when it is just too large
 _READ_BYTES = MAX_REQUEST_BYTES + 1024 * 1024
+
+# What a caller may say that the runtime hears
+_PASSED_ON = (
+    ("X-Amzn-Trace-Id", "Lambda-Runtime-Trace-Id"),
+    ("X-Amz-Tenant-Id", "Lambda-Runtime-Aws-Tenant-Id"),
+)
 
 SERVICE: web.AppKey[LambdaService] = web.AppKey("service", LambdaService)
 
@@ -46,6 +59,14 @@ def make_invoke_api(service: LambdaService) -> web.Application:
     app[SERVICE] = service
     functions = "/2015-03-31/functions"
     app.router.add_post(functions + "/{name}/invocations", _invoke)
+    app.router.add_post(
+        "/2021-11-15/functions/{name}/response-streaming-invocations", _invoke_with_stream
+    )
+    for path in (
+        "/2014-11-13/functions/{name}/invoke-async/",
+        "/2014-11-13/functions/{name}/invoke-async",
+    ):
+        app.router.add_post(path, _invoke_async)
     app.router.add_get(functions + "/{name}/configuration", _get_configuration)
     app.router.add_get(functions + "/{name}", _get_function)
     app.router.add_get(functions + "/", _list_functions)
@@ -84,36 +105,137 @@ def _refuse(refusal: Refusal) -> web.Response:
 
 
 async def _invoke(request: web.Request) -> web.Response:
-    service = request.app[SERVICE]
-    kind = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
-    if kind not in ("RequestResponse", "Event", "DryRun"):
-        _refuse_parameter(f"X-Amz-Invocation-Type is {kind!r}: RequestResponse, Event or DryRun")
-    host = _find(request)
-    payload = await _read_payload(
-        request, MAX_EVENT_BYTES if kind == "Event" else MAX_REQUEST_BYTES
-    )
-    call = Call(
-        host,
-        payload,
-        via="event" if kind == "Event" else "invoke",
-        request_id=service.new_id(),
-        client_context=_read_context(request.headers.get("X-Amz-Client-Context", "")),
-        wants_tail=_wants_tail(request) and kind == "RequestResponse",
-    )
+    kind = _read_kind(request, "RequestResponse", "Event", "DryRun")
+    call = await _read_call(request, is_event=kind == "Event")
     headers = {"X-Amzn-RequestId": call.request_id}
     if kind == "DryRun":
         return web.Response(status=204, headers=headers)
+    service = request.app[SERVICE]
     if kind == "Event":
         service.enqueue(call)
         return web.Response(status=202, headers=headers)
-    try:
+    async with _unless_stopped():
         result = await service.invoke(call)
+    return _answer(result, headers, wants_tail=call.wants_tail)
+
+
+async def _invoke_async(request: web.Request) -> web.Response:
+    """The way of 2014, which SDKs still offer."""
+    call = await _read_call(request, is_event=True)
+    request.app[SERVICE].enqueue(call)
+    return web.Response(status=202, headers={"X-Amzn-RequestId": call.request_id})
+
+
+async def _invoke_with_stream(request: web.Request) -> web.StreamResponse:
+    kind = _read_kind(request, "RequestResponse", "DryRun")
+    call = replace(await _read_call(request), via="stream")
+    headers = {"X-Amzn-RequestId": call.request_id, "X-Amz-Executed-Version": VERSION}
+    if kind == "DryRun":
+        return web.Response(status=204, headers=headers)
+    stream = _EventStream(request, headers)
+    service = request.app[SERVICE]
+    service.tell_received(call)
+    try:
+        async with _unless_stopped():
+            result = await service.run(call, sink=stream)
+    except Refusal as refusal:
+        if not stream.is_begun:
+            raise
+        return await stream.finish(
+            event_stream.invoke_complete(
+                error_code=refusal.error_type, error_details=refusal.message
+            )
+        )
+    service.tell_answered(call, result, status=result.status)
+    if result.status != 200:
+        return _answer(result, headers, wants_tail=False)
+    if result.function_error is None:
+        if result.streamed_bytes is None:
+            await stream.write(result.payload)
+        end = event_stream.invoke_complete(log_result=_encode_tail(result, call))
+    else:
+        end = event_stream.invoke_complete(
+            error_code=result.error_type,
+            error_details=result.payload.decode(errors="replace"),
+            log_result=_encode_tail(result, call),
+        )
+    return await stream.finish(end)
+
+
+class _EventStream:
+    """A response in AWS's event-stream encoding, which begins when there is something to say."""
+
+    def __init__(self, request: web.Request, headers: Mapping[str, str]) -> None:
+        self._request = request
+        self._response = web.StreamResponse(
+            headers={**headers, "Content-Type": event_stream.CONTENT_TYPE}
+        )
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the caller has got something already."""
+        return self._response.prepared
+
+    async def begin(self, headers: Mapping[str, str]) -> None:
+        """The function's stream begins: its caller shall know."""
+        if (kind := headers.get("content-type")) is not None:
+            self._response.headers["X-Amzn-Remapped-Content-Type"] = kind
+        await self._send(b"")
+
+    async def write(self, piece: bytes) -> None:
+        """Sends a part of the response."""
+        if piece:
+            await self._send(event_stream.payload_chunk(piece))
+
+    async def finish(self, message: bytes) -> web.StreamResponse:
+        """Sends the last message."""
+        await self._send(message)
+        return self._response
+
+    async def _send(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # who has gone hears nothing; the function goes on
+            if not self._response.prepared:
+                await self._response.prepare(self._request)
+            await self._response.write(data)
+
+
+@asynccontextmanager
+async def _unless_stopped() -> AsyncIterator[None]:
+    """Tells the caller when the function is being stopped under it."""
+    try:
+        yield
     except asyncio.CancelledError:
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise
-        # the function is being stopped under its caller
         raise Refusal(500, "ServiceException", "the function's host is being stopped") from None
-    return _answer(result, headers, wants_tail=call.wants_tail)
+
+
+def _read_kind(request: web.Request, *kinds: str) -> str:
+    kind = request.headers.get("X-Amz-Invocation-Type", kinds[0])
+    if kind not in kinds:
+        *first, last = kinds
+        _refuse_parameter(f"X-Amz-Invocation-Type is {kind!r}: {', '.join(first)} or {last}")
+    return kind
+
+
+async def _read_call(request: web.Request, *, is_event: bool = False) -> Call:
+    host = _find(request)
+    payload = await _read_payload(request, MAX_EVENT_BYTES if is_event else MAX_REQUEST_BYTES)
+    return Call(
+        host,
+        payload,
+        via="event" if is_event else "invoke",
+        request_id=request.app[SERVICE].new_id(),
+        client_context=_read_context(request.headers.get("X-Amz-Client-Context", "")),
+        headers={
+            theirs: request.headers[ours] for ours, theirs in _PASSED_ON if ours in request.headers
+        },
+        wants_tail=_wants_tail(request) and not is_event,
+    )
+
+
+def _encode_tail(result: InvokeResult, call: Call) -> str:
+    return base64.b64encode(result.log_tail).decode() if call.wants_tail else ""
 
 
 def _answer(result: InvokeResult, headers: dict[str, str], *, wants_tail: bool) -> web.Response:
@@ -244,7 +366,7 @@ async def _get_url(request: web.Request) -> web.Response:
             "AuthType": "NONE",
             "CreationTime": _BEGINNING,
             "LastModifiedTime": _BEGINNING,
-            "InvokeMode": "BUFFERED",
+            "InvokeMode": "RESPONSE_STREAM" if host.spec.streams_url else "BUFFERED",
         }
     )
 

@@ -42,7 +42,7 @@ class StreamLimits:
 class ResponseSink(Protocol):
     """Who takes a streamed response."""
 
-    def begin(self, headers: Mapping[str, str]) -> None:
+    async def begin(self, headers: Mapping[str, str]) -> None:
         """A stream begins; the headers of the runtime's post, names in lower case."""
 
     async def write(self, piece: bytes) -> None:
@@ -87,11 +87,11 @@ class PacedSink:
         self._bucket = TokenBucket(limits, now=clock.now())
         self._is_closed = False
 
-    def begin(self, headers: Mapping[str, str]) -> None:
+    async def begin(self, headers: Mapping[str, str]) -> None:
         """Passes it on."""
         if not self._is_closed:
             self.streamed_bytes = 0
-            self._sink.begin(headers)
+            await self._sink.begin(headers)
 
     def close(self) -> None:
         """The caller has been told the end; what still comes is dropped."""

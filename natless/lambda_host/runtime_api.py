@@ -247,7 +247,7 @@ class RuntimeApi:
     async def _stream(self, request: Request, sink: ResponseSink) -> tuple[Answer, Refusal | None]:
         """A body that is handed over as it comes."""
         sent = 0
-        sink.begin(request.headers)
+        await sink.begin(request.headers)
         try:
             async for piece in request.body:
                 if sent + len(piece) > self._stream_bytes:

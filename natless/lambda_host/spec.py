@@ -37,6 +37,8 @@ class FunctionSpec:
         takes_wrapper: whether its runtime is a managed one, which starts through the program that
             ``AWS_LAMBDA_EXEC_WRAPPER`` names. An OS-only runtime does not, and an image decides
             for itself.
+        streams_url: whether its URL answers while the function still writes, AWS's ``InvokeMode``
+            ``RESPONSE_STREAM``; otherwise ``BUFFERED``.
     """
 
     name: str
@@ -50,6 +52,7 @@ class FunctionSpec:
     extensions: Path | None = None
     freeze: bool = True
     takes_wrapper: bool = False
+    streams_url: bool = False
 
     @property
     def command(self) -> tuple[str, ...]:
