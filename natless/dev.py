@@ -24,6 +24,7 @@ from typing import Any
 from natless.certificates import Authority, CertificatePair, aws_names
 from natless.deployed import deploy, locate
 from natless.journal import Journal
+from natless.lambda_host.destinations import EventConfig
 from natless.lambda_host.door import listen_on_loopback, open_door
 from natless.lambda_host.function_url import make_function_url
 from natless.lambda_host.host import FunctionSpec, HostLauncher, LambdaHost, Launcher
@@ -50,14 +51,16 @@ class DevFunction:
         arn: its ARN.
         url: where any HTTP client calls it.
         code: its handler, to be edited.
+        topology: the network it is in; empty for this machine's own.
     """
 
     name: str
     arn: str
     url: str
     code: Code
+    topology: str
 
-    def describe(self) -> dict[str, str]:
+    def describe(self) -> dict[str, str | None]:
         """What a program needs to know, as JSON."""
         return {
             "name": self.name,
@@ -65,6 +68,7 @@ class DevFunction:
             "url": self.url,
             "handler": self.code.handler,
             "runtime": self.code.runtime.name,
+            "topology": self.topology or None,
         }
 
 
@@ -101,15 +105,17 @@ class _Ground:
 
     Attributes:
         relay: the channel.
-        launcher: starts their processes, on whatever network.
-        realtime: the channel's realtime host as they reach it.
-        http: its HTTP host likewise.
+        launchers: what starts their processes, by the network they are in; that of this machine
+            has no name.
     """
 
     relay: RelayReady
-    launcher: Launcher
-    realtime: str
-    http: str
+    launchers: Mapping[str, Launcher]
+
+    def hosts(self, topology: str) -> tuple[str, str]:
+        """The channel's realtime and HTTP host, as a function in a network reaches them."""
+        here = f"localhost:{self.relay.port}"
+        return (self.relay.realtime_host, self.relay.http_host) if topology else (here, here)
 
 
 @asynccontextmanager
@@ -143,16 +149,20 @@ async def open_dev(
         hosts = []
         for number, function in enumerate(functions):
             code = deploy(codes[function.name], directory / f"task-{number}")
+            reserved = function.reserved_concurrency
             host = LambdaHost(
                 _specify(function, ground, code=code, settings=settings),
-                launcher=ground.launcher,
+                launcher=ground.launchers[find_topology(function, settings)],
                 journal=journal,
-                concurrency=settings.dev.environments,
+                concurrency=settings.dev.environments if reserved is None else reserved,
             )
             hosts.append(await stack.enter_async_context(host))
         service = await stack.enter_async_context(
             LambdaService(
-                hosts, journal=journal, budgets=EventBudgets(retries=tuple(settings.dev.retries))
+                hosts,
+                journal=journal,
+                budgets=EventBudgets(retries=tuple(settings.dev.retries)),
+                configs={each.name: _configure_events(each) for each in functions},
             )
         )
         for door, function in zip(doors[1:], functions, strict=True):
@@ -168,12 +178,27 @@ async def open_dev(
                     arn=host.spec.arn,
                     url=service.urls[host.spec.name],
                     code=codes[host.spec.name],
+                    topology=find_topology(function, settings),
                 )
-                for host in hosts
+                for host, function in zip(hosts, functions, strict=True)
             ),
             topology=settings.dev.topology,
             service=service,
         )
+
+
+def find_topology(function: FunctionSettings, settings: Settings) -> str:
+    """The network that a function is in; empty for this machine's own."""
+    return settings.dev.topology if function.topology is None else function.topology
+
+
+def _configure_events(function: FunctionSettings) -> EventConfig:
+    return EventConfig(
+        on_success=function.on_success,
+        on_failure=function.on_failure,
+        retries=function.retry_attempts,
+        event_age=function.event_age,
+    )
 
 
 def _list_handlers(codes: Mapping[str, Code]) -> str:
@@ -207,10 +232,14 @@ async def _open_ground(
     names = [*aws_names(settings.region), "localhost", "127.0.0.1", "198.51.100.10"]
     served = authority.issue(names, directory=directory)
     label = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(26))
-    launcher: Launcher = HostLauncher()
+    launchers: dict[str, Launcher] = {"": HostLauncher()}
     listening: list[socket.socket] = []
-    if settings.dev.topology:
-        launcher, sock = await _open_network(
+    names_of_networks = {find_topology(each, settings) for each in settings.registry()}
+    for number, name in enumerate(sorted(names_of_networks - {""})):
+        # each has a folder of its own for its sockets
+        (place := directory / f"n{number}").mkdir()
+        launchers[name], sock = await _open_network(
+            name,
             settings,
             stack,
             label=label,
@@ -218,7 +247,7 @@ async def _open_ground(
             ca=authority.ca_path,
             journal=journal,
             progress=progress,
-            directory=directory,
+            directory=place,
         )
         listening.append(sock)
     with progress.step("relay: the AppSync Events channel"):
@@ -235,13 +264,11 @@ async def _open_ground(
                 journal=journal,
             )
         )
-    here = f"localhost:{relay.port}"
-    if settings.dev.topology:
-        return _Ground(relay, launcher, realtime=relay.realtime_host, http=relay.http_host)
-    return _Ground(relay, launcher, realtime=here, http=here)
+    return _Ground(relay, launchers)
 
 
 async def _open_network(
+    name: str,
     settings: Settings,
     stack: AsyncExitStack,
     *,
@@ -258,7 +285,7 @@ async def _open_network(
     from natless.vpc.netns import NetnsVpc
     from natless.vpc.topologies import find
 
-    topology = find(settings.dev.topology)
+    topology = find(name)
     with progress.step(f"network: {topology.name}, {topology.title}"):
         vpc = await stack.enter_async_context(
             NetnsVpc.open(
@@ -300,6 +327,7 @@ def _specify(
     function: FunctionSettings, ground: _Ground, *, code: Code, settings: Settings
 ) -> FunctionSpec:
     """The function as it is deployed: the guest is its runtime."""
+    realtime, http = ground.hosts(find_topology(function, settings))
     return FunctionSpec(
         name=function.name,
         handler=code.handler,
@@ -308,10 +336,13 @@ def _specify(
         timeout=function.timeout,
         memory=function.memory,
         region=settings.region,
+        extensions=function.extensions,
+        freeze=function.freeze,
+        streams_url=function.url_mode == "RESPONSE_STREAM",
         environment=dict(function.environment)
         | {
-            "NATLESS_REALTIME": ground.realtime,
-            "NATLESS_HTTP": ground.http,
+            "NATLESS_REALTIME": realtime,
+            "NATLESS_HTTP": http,
             "NATLESS_API_KEY": ground.relay.api_key,
             "NATLESS_CA": str(ground.relay.ca),
             "NATLESS_APP": APP,

@@ -98,6 +98,8 @@ class Lab:
             timeout=function.timeout,
             memory=function.memory,
             region=self.settings.region,
+            extensions=function.extensions,
+            freeze=function.freeze,
             environment=dict(function.environment)
             | {
                 "NATLESS_REALTIME": self.relay.realtime_host,

@@ -88,6 +88,38 @@ class FunctionSettings(BaseModel):
         ["deployed", "http", "error"],
         description="Who answers when the channel does not; `error` closes every list.",
     )
+    topology: str | None = Field(
+        None, description="Its network under `natless dev`. Left out: that of `[dev]`."
+    )
+    reserved_concurrency: int | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="Invocations at once; more get 429. Left out: `dev.environments`.",
+    )
+    extensions: Path | None = Field(
+        None,
+        description="Folder whose executables run beside the function as external extensions, "
+        "as those in `/opt/extensions` do.",
+    )
+    freeze: bool = Field(
+        True, description="Whether nothing of the function runs between invocations, as on AWS."
+    )
+    url_mode: Literal["BUFFERED", "RESPONSE_STREAM"] = Field(
+        "BUFFERED", description="Whether its URL answers while the function still writes."
+    )
+    retry_attempts: int = Field(
+        2, ge=0, le=2, description="Retries of an asynchronous invocation that failed."
+    )
+    event_age: float = Field(
+        21600.0, ge=60, le=21600, description="Seconds until an asynchronous invocation is dropped."
+    )
+    on_success: str = Field(
+        "",
+        description="Where the record of an asynchronous invocation goes: a function, or a file "
+        "of JSON lines by a path with a slash.",
+    )
+    on_failure: str = Field("", description="Likewise when it is given up.")
 
 
 class RegisteredFunction(FunctionSettings):
@@ -231,12 +263,22 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _from_its_place(said: dict[str, Any], place: Path) -> dict[str, Any]:
     """Folders in a file are meant from where the file lies."""
     function, functions = said.get("function"), said.get("functions")
-    if isinstance(function, dict) and isinstance(folder := function.get("folder"), str):
-        function["folder"] = str(place / folder)
+    if isinstance(function, dict):
+        _anchor(function, place)
     for each in functions.values() if isinstance(functions, dict) else ():
-        if isinstance(each, dict) and isinstance(folder := each.get("folder", "."), str):
-            each["folder"] = str(place / folder)
+        if isinstance(each, dict):
+            each.setdefault("folder", ".")
+            _anchor(each, place)
     return said
+
+
+def _anchor(function: dict[str, Any], place: Path) -> None:
+    for key in ("folder", "extensions"):
+        if isinstance(path := function.get(key), str):
+            function[key] = str(place / path)
+    for key in ("on_success", "on_failure"):
+        if isinstance(target := function.get(key), str) and "/" in target:
+            function[key] = str((place / target).absolute())
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:

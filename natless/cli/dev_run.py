@@ -17,11 +17,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from natless.cli.dev_screen import DevScreen
+from natless.cli.dev_screen import DevScreen, Network
 from natless.cli.running import run_until_done
-from natless.dev import Dev, open_dev
+from natless.dev import Dev, find_topology, open_dev
 from natless.errors import EnvironmentLacks, UsageError
-from natless.explain.evidence import NetworkFacts
 from natless.journal import Journal
 from natless.progress import choose_progress
 from natless.runtimes.catalogue import name_handler
@@ -52,7 +51,9 @@ def run_dev(
     if is_one:
         function = _name_by_folder(_find_handler(settings.function))
         settings = settings.model_copy(update={"functions": {}, "function": function})
-    network = _check_topology(settings.dev.topology)
+    networks = {
+        each.name: _check_topology(find_topology(each, settings)) for each in settings.registry()
+    }
     # A short path: the sockets of the VPC live here, and a Unix socket's path has 107 bytes.
     with tempfile.TemporaryDirectory(prefix="natless-") as scratch, _open(journal_file) as journal:
         run_until_done(
@@ -60,14 +61,19 @@ def run_dev(
                 settings,
                 journal=journal,
                 directory=Path(scratch),
-                network=network,
+                networks=networks,
                 as_json=as_json,
             )
         )
 
 
 async def _run(
-    settings: Settings, *, journal: Journal, directory: Path, network: NetworkFacts, as_json: bool
+    settings: Settings,
+    *,
+    journal: Journal,
+    directory: Path,
+    networks: Mapping[str, Network],
+    as_json: bool,
 ) -> None:
     progress = choose_progress(silent=as_json)
     async with open_dev(settings, journal=journal, progress=progress, directory=directory) as dev:
@@ -79,8 +85,7 @@ async def _run(
                 console,
                 clock=lambda: f"{datetime.now().astimezone():%H:%M:%S}",
                 later=asyncio.get_running_loop().call_later,
-                network=network,
-                topology=settings.dev.topology,
+                networks=networks,
             )
             print_ready(dev, console)
             journal.listen(screen.take)
@@ -93,11 +98,15 @@ def print_ready(dev: Dev, console: Console) -> None:
     """Says where to call, and what to try."""
     first = dev.functions[0]
     source = min(os.path.relpath(first.code.source), str(first.code.source), key=len)
-    where = f" in the network {dev.topology}" if dev.topology else ""
+    is_one = len({each.topology for each in dev.functions}) == 1
+    where = f" in the network {first.topology}" if is_one and first.topology else ""
     port = "" if dev.invoke.endswith(":9400") else f" --endpoint {dev.invoke}"
     console.print(Text(f"\nready{where}: ", style="bold green") + Text(first.url, style="bold"))
     for other in dev.functions[1:]:
         console.print(Text(f"       {other.name}: {other.url}"), soft_wrap=True)
+    for each in () if is_one else dev.functions:
+        place = each.topology or "of this machine itself"
+        console.print(Text(f"  {each.name} is in the network {place}", style="dim"))
     for function in dev.functions:
         if remark := function.code.runtime.remark():
             console.print(Text(f"  {function.name}: {remark}", style="yellow"), soft_wrap=True)
@@ -139,7 +148,7 @@ def _name_by_folder(function: FunctionSettings) -> FunctionSettings:
     return function.model_copy(update={"name": name})
 
 
-def _check_topology(name: str) -> NetworkFacts:
+def _check_topology(name: str) -> Network:
     """What is known of the network; finds out early that there can be none.
 
     Raises:
@@ -147,7 +156,7 @@ def _check_topology(name: str) -> NetworkFacts:
         EnvironmentLacks: this machine cannot build it.
     """
     if not name:
-        return NetworkFacts()
+        return Network()
     from natless.scenario.network_facts import describe_network
     from natless.vpc.netns import can_use_namespaces
     from natless.vpc.topologies import find
@@ -158,7 +167,7 @@ def _check_topology(name: str) -> NetworkFacts:
             f"this machine cannot build the network: {reason}",
             hint="leave --topology out, or run where user namespaces are allowed, or as root",
         )
-    return describe_network(topology, syns_dropped=None)
+    return Network(name, describe_network(topology, syns_dropped=None))
 
 
 @contextmanager

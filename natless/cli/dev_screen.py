@@ -13,7 +13,7 @@ It reads the journal and nothing else, so what it shows can be found there.
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,11 +29,25 @@ from natless.journal import Fact
 from natless.measure.durations import humanize
 
 HEADER_AFTER = 1.0  # seconds without a word until a call that still runs is shown
+FROZEN_LONG = 10.0  # seconds that a connection may not have survived
 KEPT_LINES = 1000  # of a call that waits for its turn on the screen
 KEPT_CALLS = 1000  # whose end never comes, as their function was stopped
 
 Later = Callable[[float, Callable[[], None]], object]
 """Calls something after so many seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The network that a function is in.
+
+    Attributes:
+        topology: its name; empty for this machine's own.
+        facts: what is known of it.
+    """
+
+    topology: str = ""
+    facts: NetworkFacts = field(default_factory=NetworkFacts)
 
 
 @dataclass(slots=True)
@@ -92,8 +106,8 @@ class DevScreen:
         console: where to.
         clock: the time of day, such as ``14:03:21``.
         later: calls something after so many seconds.
-        network: what is known of the network that the functions are in.
-        topology: its name; empty for this machine's own.
+        networks: what is known of the networks that functions are in, by the functions' names; who
+            is not named is in this machine's own.
     """
 
     def __init__(
@@ -102,14 +116,12 @@ class DevScreen:
         *,
         clock: Callable[[], str],
         later: Later,
-        network: NetworkFacts | None = None,
-        topology: str = "",
+        networks: Mapping[str, Network] | None = None,
     ) -> None:
         self._console = console
         self._clock = clock
         self._later = later
-        self._network = network or NetworkFacts()
-        self._topology = topology
+        self._networks = networks or {}
         self._calls: OrderedDict[str, _Call] = OrderedDict()
         self._open: _Call | None = None  # whose lines are being shown
         self._codes: defaultdict[str, _Code] = defaultdict(_Code)  # by function
@@ -264,40 +276,43 @@ class DevScreen:
         parts = Text(str(status), style="bold red" if _is_failed(call) else "bold green")
         parts += Text(f" in {humanize(float(data['seconds']))}")
         if call.record is not None:
-            parts += Text(" · ") + self._answerer(call.record)
+            parts += Text(" · ") + self._answerer(call, call.record)
         if call.is_cold:
             parts += Text(" · cold start", style="dim")
         if call.is_new_code:
             parts += Text(" · new code", style="cyan")
+        if (frozen := data.get("frozen")) is not None and frozen >= FROZEN_LONG:
+            parts += Text(f" · after {humanize(float(frozen))} frozen", style="dim")
         return parts
 
     def _remarks(self, call: _Call) -> list[Text]:
         """Why the call did not end well, and why not with the developer's code."""
         assert call.answered is not None
         why = (str(call.answered.data["note"]) or call.error) if _is_failed(call) else ""
-        cause = self._cause(call.record) if call.record is not None else ""
+        cause = self._cause(call, call.record) if call.record is not None else ""
         remarks = [Text(why, style="red")] if why else []
         return remarks + ([Text(cause, style="yellow")] if cause else [])
 
-    def _answerer(self, record: InvocationRecord) -> Text:
+    def _answerer(self, call: _Call, record: InvocationRecord) -> Text:
         if record.strategy is Strategy.WORKER:
             return Text("your code")
-        seen = describe_seen(self._evidence(record))
+        seen = describe_seen(self._evidence(call, record))
         return Text(f"not your code but fallback {record.strategy} ({seen})", style="yellow")
 
-    def _cause(self, record: InvocationRecord) -> str:
+    def _cause(self, call: _Call, record: InvocationRecord) -> str:
         """The verdict, when it is another one than at the call before."""
         if record.strategy is Strategy.WORKER:
             self._last_cause = ""
             return ""
-        verdict = explain(self._evidence(record))
+        verdict = explain(self._evidence(call, record))
         if verdict.works or verdict.cause == self._last_cause:
             return ""
         self._last_cause = verdict.cause
         return f"{verdict.sentence} [{verdict.cause}]"
 
-    def _evidence(self, record: InvocationRecord) -> Evidence:
-        return Evidence(topology=self._topology, records=(record,), network=self._network)
+    def _evidence(self, call: _Call, record: InvocationRecord) -> Evidence:
+        network = self._networks.get(call.function, Network())
+        return Evidence(topology=network.topology, records=(record,), network=network.facts)
 
     # -- edits -------------------------------------------------------------------------------
 

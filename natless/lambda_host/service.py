@@ -175,6 +175,7 @@ class LambdaService:
             seconds=round(result.duration, 6),
             bytes=len(result.payload) + (result.streamed_bytes or 0),
             note=note,
+            **({} if result.frozen is None else {"frozen": round(result.frozen, 6)}),
         )
 
     async def invoke(self, call: Call, *, attempt: int = 1) -> InvokeResult:

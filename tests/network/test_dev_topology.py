@@ -68,6 +68,29 @@ def test_who_answers_depends_on_the_network(tmp_path: Path, topology, answer, st
     assert [record["strategy"] for record in records] == [strategy]
 
 
+def test_each_function_may_be_in_a_network_of_its_own(tmp_path: Path):
+    (tmp_path / "handler.py").write_text(HANDLER)
+    (tmp_path / "natless.toml").write_text(
+        "[functions.here]\ntopology = ''\n"
+        "[functions.there]\ntopology = 'nat'\n"
+        "[functions.lost]\ntopology = 'endpoint'\n"
+    )
+    command = [sys.executable, "-P", "-m", "natless.cli", "dev", "--port", "0", "--json"]
+    own = {k: v for k, v in os.environ.items() if not k.startswith("NATLESS_")}
+    with subprocess.Popen(command, cwd=tmp_path, env=own, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            functions = json.loads(process.stdout.readline())["functions"]
+            assert [each["topology"] for each in functions] == [None, "nat", "endpoint"]
+            answers = []
+            for each in functions:
+                with urllib.request.urlopen(each["url"]) as reply:
+                    answers.append(json.load(reply))
+        finally:
+            process.send_signal(signal.SIGTERM)
+    assert answers == ["developer", "developer", "deployed"]
+
+
 def read(journal: Path) -> list[dict[str, object]]:
     """The facts so far; the last line may be on its way."""
     return [json.loads(line) for line in journal.read_text().split("\n")[:-1]]

@@ -119,6 +119,7 @@ async def test_one_line_says_where_to_call(tmp_path):
             "url": loop.ready["url"],
             "handler": "handler.handler",
             "runtime": "python",
+            "topology": None,
         }
         assert await loop.get() == (200, "first")
 

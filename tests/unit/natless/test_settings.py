@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from event_protocol.phases import Strategy
+from natless.dev import find_topology
 from natless.errors import UsageError
 from natless.settings import Fallback, example_folder, load_settings
 
@@ -91,3 +92,31 @@ def test_a_mistake_in_the_registry_is_named_with_its_place(here, text, words):
 
 def test_every_fallback_of_the_guest_can_be_configured():
     assert {*get_args(Fallback)} == {*Strategy} - {Strategy.WORKER}
+
+
+def test_places_of_extensions_and_records_are_meant_from_where_the_file_lies(here):
+    (here / "sub").mkdir()
+    (here / "sub" / "natless.toml").write_text(
+        "[functions.orders]\nextensions = 'ext'\non_failure = './lost.jsonl'\non_success = 'mail'\n"
+    )
+    [orders] = load_settings(file=Path("sub/natless.toml")).registry()
+    assert orders.extensions == Path("sub/ext")
+    assert (orders.on_failure, orders.on_success) == (str(here / "sub" / "lost.jsonl"), "mail")
+
+
+def test_a_function_has_its_own_network_concurrency_and_patience(here):
+    (here / "natless.toml").write_text(
+        "[dev]\ntopology = 'nat'\n"
+        "[functions.orders]\ntopology = 'no-nat'\nreserved_concurrency = 0\nretry_attempts = 0\n"
+        "[functions.mail]\ntopology = ''\nfreeze = false\nurl_mode = 'RESPONSE_STREAM'\n"
+        "[functions.plain]\n"
+    )
+    settings = load_settings()
+    orders, mail, plain = settings.registry()
+    assert [find_topology(each, settings) for each in (orders, mail, plain)] == [
+        "no-nat",
+        "",
+        "nat",
+    ]
+    assert (orders.reserved_concurrency, orders.retry_attempts, plain.retry_attempts) == (0, 0, 2)
+    assert (mail.freeze, mail.url_mode, plain.url_mode) == (False, "RESPONSE_STREAM", "BUFFERED")
