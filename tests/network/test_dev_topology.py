@@ -69,7 +69,7 @@ def test_who_answers_depends_on_the_network(tmp_path: Path, topology, answer, st
 
 
 def test_each_function_may_be_in_a_network_of_its_own(tmp_path: Path):
-    (tmp_path / "handler.py").write_text(HANDLER)
+    lay_out(tmp_path, "python")
     (tmp_path / "natless.toml").write_text(
         "[functions.here]\ntopology = ''\n"
         "[functions.there]\ntopology = 'nat'\n"
