@@ -213,11 +213,12 @@ class Context:
             cognito_identity_id=(identity or {}).get("cognitoIdentityId"),
             cognito_identity_pool_id=(identity or {}).get("cognitoIdentityPoolId"),
         )
-        self._deadline_ms = int(headers.get("lambda-runtime-deadline-ms") or 0)
+        # The name is that of AWS's own client: Stelvio's stub reads it.
+        self._epoch_deadline_time_in_ms = int(headers.get("lambda-runtime-deadline-ms") or 0)
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until Lambda ends the invocation, never below zero."""
-        return max(0, self._deadline_ms - int(time.time() * 1000))
+        return max(0, self._epoch_deadline_time_in_ms - int(time.time() * 1000))
 
     def log(self, message: object) -> None:
         """Writes ``message`` to the function's log as it is."""

@@ -111,7 +111,7 @@ class Worker:
         try:
             return Link(
                 config,
-                channel=dev_channel(config.app, config.stage, config.namespace),
+                channel=self._own_channel(),
                 journal=self._journal,
                 on_event=self._take_event,
             )
@@ -120,6 +120,11 @@ class Worker:
                 f"{config.ca}: cannot be read as a certificate authority: {error}",
                 hint="it is a PEM file; the relay says which when it is ready",
             ) from error
+
+    def _own_channel(self) -> str:
+        """Where guests publish."""
+        config = self.config
+        return dev_channel(config.app, config.stage, config.namespace)
 
     async def _ready(self, link: Link, main: asyncio.Task[None]) -> None:
         await asyncio.wait(

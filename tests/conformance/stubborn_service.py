@@ -11,7 +11,7 @@ import json
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import websockets
 from aiohttp import web
@@ -44,16 +44,24 @@ async def never_subscribes(connection: ServerConnection) -> None:
     await connection.wait_closed()
 
 
-@asynccontextmanager
-async def silent_tls(field: Field) -> AsyncIterator[int]:
+def silent_tls(field: Field) -> AbstractAsyncContextManager[int]:
     """TLS, and no answer to whatever is asked. Yields the port, as the others do."""
+    return _silent(field, tls=_tls(field))
 
+
+def silent_tcp(field: Field) -> AbstractAsyncContextManager[int]:
+    """A connection, and no answer to its TLS handshake."""
+    return _silent(field, tls=None)
+
+
+@asynccontextmanager
+async def _silent(field: Field, *, tls: ssl.SSLContext | None) -> AsyncIterator[int]:
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
 
     listening = await _listen(field)
-    server = await asyncio.start_server(hold, sock=listening, ssl=_tls(field))
+    server = await asyncio.start_server(hold, sock=listening, ssl=tls)
     try:
         yield listening.getsockname()[1]
     finally:

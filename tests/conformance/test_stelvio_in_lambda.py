@@ -1,0 +1,177 @@
+"""Stelvio's stub, unmodified, as the handler of our Lambda, answered by our worker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from natless.lab import VpcLauncher
+from natless.lambda_host.host import FunctionSpec, LambdaHost
+from natless.vpc.topologies import find
+from natless.worker import WorkerConfig
+from natless.worker.stelvio import StelvioWorker
+from tests.conformance.field import Field, open_field
+from tests.conformance.installed import python_at_least, python_client
+from tests.conformance.proofs import HERE, pip_version, prove
+from tests.golden.relay import API_KEY, REGION
+from tests.shell.worker_channel import Facts
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+RELOAD_BUDGET = 20.0
+HANDLER = """
+def handler(event, context):
+    if event.get("fail"):
+        raise ValueError(event["fail"])
+    return {
+        "statusCode": 200,
+        "body": event["body"],
+        "request": context.aws_request_id,
+        "function": context.function_name,
+        "code": "first",
+    }
+"""
+RUNTIMES = {
+    "awslambdaric": (sys.executable, "-m", "awslambdaric", "stlv_function_stub.handler"),
+    "natless": (
+        sys.executable,
+        "-P",
+        str(HERE.parents[1] / "runtime_shim" / "python_runtime.py"),
+    ),
+}
+
+
+@dataclass
+class Stelvio:
+    """A field with a stub as Stelvio packs it, and a developer's folder."""
+
+    field: Field
+    task: Path
+    code: Path
+
+    def worker(self, facts: Facts) -> StelvioWorker:
+        (self.code / "app.py").write_text(HANDLER)
+        config = WorkerConfig(
+            url=f"wss://localhost:{self.field.local_port}/event/realtime",
+            host=self.field.vpc.api.http_host,
+            api_key=API_KEY,
+            app="my_app",
+            stage="dev",
+            folder=self.code,
+            handler="app.handler",
+            ca=self.field.ca,
+        )
+        return StelvioWorker(config, facts.journal)
+
+    def function(
+        self, facts: Facts, *, runtime: str = "awslambdaric", concurrency: int = 1
+    ) -> LambdaHost:
+        spec = FunctionSpec(
+            name="my-app-dev-fn",
+            handler="stlv_function_stub.handler",
+            task_root=self.task,
+            bootstrap=RUNTIMES[runtime],
+            region=REGION,
+            environment={
+                "SSL_CERT_FILE": str(self.field.ca),
+                "STLV_APPSYNC_REALTIME": self.field.vpc.api.realtime_host,
+                "STLV_APPSYNC_HTTP": self.field.vpc.api.http_host,
+                "STLV_APPSYNC_API_KEY": API_KEY,
+                "STLV_APP_NAME": "my_app",
+                "STLV_STAGE": "dev",
+                "STLV_FUNCTION_NAME": "fn",
+                "STLV_DEV_ENDPOINT_ID": "ep-1",
+            },
+        )
+        return LambdaHost(
+            spec,
+            launcher=VpcLauncher(self.field.vpc),
+            journal=facts.journal,
+            concurrency=concurrency,
+        )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stelvio(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stelvio]:
+    venv = python_client("stelvio", python=python_at_least(12)).parents[1]
+    (packages,) = venv.glob("lib/python3.*/site-packages")
+    directory = tmp_path_factory.mktemp("stelvio")
+    task, code = directory / "task", directory / "code"
+    task.mkdir()
+    code.mkdir()
+    bridge = packages / "stelvio" / "bridge"
+    shutil.copy(bridge / "remote/stub/function_stub.py", task / "stlv_function_stub.py")
+    shutil.copy(bridge / "_chunking.py", task / "stlv_chunking.py")
+    shutil.copytree(packages / "websockets", task / "websockets")  # Stelvio's zip brings it along
+    async with open_field(directory, golden=None) as field:
+        await field.vpc.apply(find("nat"))
+        yield Stelvio(field, task, code)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+async def test_the_worker_answers_the_stub(stelvio: Stelvio, runtime: str) -> None:
+    facts = Facts()
+    async with stelvio.worker(facts), stelvio.function(facts, runtime=runtime) as function:
+        for number in range(20):
+            result = await function.invoke(json.dumps({"body": f"n{number}"}).encode())
+            assert json.loads(result.payload) == {
+                "statusCode": 200,
+                "body": f"n{number}",
+                "request": result.request_id,
+                "function": "fn",
+                "code": "first",
+            }
+        failed = json.loads((await function.invoke(b'{"fail":"on purpose"}')).payload)
+        said = json.loads(failed["body"])
+        assert failed["statusCode"] == 500
+        assert (said["error"], said["errorType"]) == ("on purpose", "ValueError")
+        assert "app.py" in "".join(said["stackTrace"])
+        large = "0123456789" * 45_000
+        answer = (await function.invoke(json.dumps({"body": large}).encode())).payload
+        assert json.loads(answer)["body"] == large
+    prove_stub(
+        "test_the_worker_answers_the_stub",
+        "20 calls, an error as the stub's 500, 450 KB each way in chunks",
+        "under awslambdaric and under natless's own runtime client",
+    )
+
+
+async def test_stubs_at_once_are_answered_at_once(stelvio: Stelvio) -> None:
+    facts = Facts()
+    async with stelvio.worker(facts), stelvio.function(facts, concurrency=5) as function:
+        calls = [function.invoke(json.dumps({"body": str(n)}).encode()) for n in range(5)]
+        results = await asyncio.gather(*calls)
+    answers = [json.loads(result.payload) for result in results]
+    assert [answer["body"] for answer in answers] == list("01234")
+    assert [answer["request"] for answer in answers] == [each.request_id for each in results]
+    prove_stub(
+        "test_stubs_at_once_are_answered_at_once",
+        "5 environments at once, on one channel, each its own answer",
+    )
+
+
+async def test_an_edit_shows_at_the_stubs_next_call(stelvio: Stelvio) -> None:
+    facts = Facts()
+    async with stelvio.worker(facts), stelvio.function(facts) as function:
+        assert b'"first"' in (await function.invoke(b'{"body":""}')).payload
+        (stelvio.code / "app.py").write_text(HANDLER.replace("first", "second"))
+        async with asyncio.timeout(RELOAD_BUDGET):
+            await facts.wait("worker.reload.complete")
+        assert b'"second"' in (await function.invoke(b'{"body":""}')).payload
+    prove_stub(
+        "test_an_edit_shows_at_the_stubs_next_call", "an edit of the handler shows at the next call"
+    )
+
+
+def prove_stub(test: str, *held: str) -> None:
+    version = pip_version("stelvio", HERE / "python" / "stelvio.lock")
+    client = "Stelvio (PyPI), stub and our worker"
+    prove(client, version, test=f"test_stelvio_in_lambda.py::{test}", held=held)
