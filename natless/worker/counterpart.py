@@ -188,10 +188,15 @@ class Counterpart:
         """Starts the edited code."""
         self._slot.begin(edit=edit)
 
-    async def close(self) -> None:
-        """Ends its processes; an invocation that is on its way is reported lost."""
+    def shut(self) -> None:
+        """Starts nothing more of its own accord; :meth:`close` must follow."""
         if self._rest is not None:
             self._rest.cancel()
+        self._slot.shut()
+
+    async def close(self) -> None:
+        """Ends its processes; an invocation that is on its way is reported lost."""
+        self.shut()
         self._withdraw(FORGOTTEN)
         await self._slot.close()
 

@@ -183,10 +183,14 @@ class HandlerSlot:
         if process is not None:
             self._spawn(self._end(process))
 
-    async def close(self) -> None:
-        """Ends every process; none will be started any more."""
+    def shut(self) -> None:
+        """Starts no process any more; :meth:`close` must follow."""
         self._is_closed = True
         self._stop_reserving()
+
+    async def close(self) -> None:
+        """Ends every process; none will be started any more."""
+        self.shut()
         self._drop_attempt()
         await asyncio.gather(*(process.stop() for process in self._alive))
 
@@ -235,7 +239,9 @@ class HandlerSlot:
 
     def _reserve_later(self) -> None:
         """Has a process started in reserve once nobody is in a hurry."""
-        if self._reserving is None and self._program is not None and self._program.can_be_held:
+        if self._is_closed or self._program is None or not self._program.can_be_held:
+            return
+        if self._reserving is None:
             when = self._clock.now() + self._budgets.reserve
             self._reserving = self._clock.call_at(when, self._reserve_now)
 

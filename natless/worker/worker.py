@@ -148,6 +148,11 @@ class Worker:
                 self._group = group
                 group.create_task(self._watch())
                 group.create_task(link.run())
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    for counterpart in self._counterparts.values():
+                        counterpart.shut()  # the group takes no more tasks from here on
         finally:
             self._group = None
             closing = [counterpart.close() for counterpart in self._counterparts.values()]
