@@ -128,7 +128,7 @@ async def test_a_second_sst_dev_reboots_a_bridge_that_stayed(chain: Chain) -> No
 
 async def test_sst_dev_creates_an_api_where_there_is_none(tmp_path: Path) -> None:
     sst_command_line()
-    async with open_field(tmp_path, golden=None) as field, sst_project(field) as project:
+    async with open_field(tmp_path, golden="sst-dev") as field, sst_project(field) as project:
         await field.vpc.apply(find("no-vpc"))
         async with sst_dev(field, project):
             hosts = await asyncio.to_thread(find_hosts, field)
