@@ -7,8 +7,8 @@
 
 ``packets.py`` cuts messages into events, ``reassembly.py`` puts them together again, ``bodies.py``
 knows what INIT and NEXT contain. Nothing is acknowledged and nothing is sent again. Codes from 100
-on are ours; they are sent only to a peer that announced them: the guest in its INIT, the
-developer's side by answering HELLO.
+on are ours, ``extension.py``; they are sent only to a peer that announced them: the guest in its
+INIT, the developer's side by answering HELLO.
 """
 
 from __future__ import annotations
@@ -24,6 +24,17 @@ from event_protocol.bodies import (
 )
 from event_protocol.channels import is_segment
 from event_protocol.errors import ChannelError
+from event_protocol.extension import (
+    FEATURES,
+    Accepted,
+    Beat,
+    Cancel,
+    Feature,
+    Hello,
+    Probe,
+    decode_report,
+    encode_report,
+)
 from event_protocol.limits import SEGMENT_LENGTH
 from event_protocol.packets import (
     CHUNK_BYTES,
@@ -38,19 +49,28 @@ from event_protocol.reassembly import Message, Reassembler
 __all__ = [
     "CHUNK_BYTES",
     "ENVIRONMENT_NOT_SENT",
+    "FEATURES",
+    "Accepted",
+    "Beat",
+    "Cancel",
+    "Feature",
+    "Hello",
     "InitBody",
     "Message",
     "MessageCode",
     "NextEvent",
     "Packet",
+    "Probe",
     "Reassembler",
     "decode_init",
     "decode_next",
     "decode_packet",
+    "decode_report",
     "dev_channel",
     "encode_init",
     "encode_next",
     "encode_packet",
+    "encode_report",
     "split",
     "worker_channel",
 ]

@@ -24,6 +24,7 @@ class Phase(StrEnum):
     UPGRADE = "upgrade"  # HTTP GET to 101
     INIT = "init"  # connection_init to connection_ack
     SUBSCRIBE = "subscribe"  # subscribe to subscribe_success
+    PROBE = "probe"  # an event to our own channel, until it is back: the subscription is live
     PUBLISH = "publish"  # publish to publish_success
     DELIVER = "deliver"  # accepted by the channel, until the developer's side says it has it
     HANDLE = "handle"  # the handler runs on the developer's machine
@@ -87,6 +88,7 @@ class Strategy(StrEnum):
     ERROR = "error"  # an error posted to the Runtime API
     RETRY = "retry"  # the developer's code, after the publish was repeated
     ROUTE = "route"  # the developer's code, over another host, proxy or address family
+    POLL = "poll"  # the developer's code, its answer fetched over HTTP where WebSockets are blocked
     STATIC = "static"  # a payload that was configured
     OK = "ok"  # nobody: the event is kept in a file, and its source is told it is done
     PARTIAL = "partial"  # nobody: the source is told to deliver every record again

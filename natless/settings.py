@@ -40,6 +40,7 @@ Fallback = Literal[
     "faithful",
     "retry",
     "route",
+    "poll",
     "deployed",
     "http",
     "error",

@@ -7,6 +7,7 @@
                             ├── /event            HttpPublish
                             ├── /event/realtime   Realtime
                             ├── /_natless/…       Admin
+                            ├── /_natless/poll    PollDoor
                             ├── /v1, /v2          ControlDoor
                             ├── /graphql          Graphql
                             └── added doors
@@ -47,6 +48,9 @@ from relay.keepalive import KeepAliveWheel
 from relay.link import Link, Shared
 from relay.listening import inherit_socket, load_certificate, make_tls, open_socket
 from relay.namespaces import Api, Registry
+from relay.poll_door import PATH as POLL_PATH
+from relay.poll_door import PollDoor
+from relay.poll_sessions import PollSessions
 from relay.realtime import Realtime
 from relay.token_door import TokenDoor
 
@@ -131,6 +135,7 @@ class Relay:
             idle=config.budgets.idle,
         )
         self.hub = Hub(loop.call_soon, unsent_bytes=config.unsent_bytes)
+        self._polls = PollSessions(self.hub, self.clock, self.journal)
         await self._open_control_plane()
         try:
             self._make_doors()
@@ -234,6 +239,7 @@ class Relay:
             return
         started = self.clock.now()
         self._stop_listening()
+        self._polls.close()
         connections = tuple(self.connections)
         deadline = asyncio.get_running_loop().time() + self.config.budgets.drain
         goodbyes = [
@@ -298,6 +304,15 @@ class Relay:
         for prefix in PREFIXES:
             self.add_door(prefix, control)
         self.add_door(
+            POLL_PATH,
+            PollDoor(
+                sessions=self._polls,
+                clock=self.clock,
+                budget=budgets.request,
+                new_identifier=self._new_identifier,
+            ),
+        )
+        self.add_door(
             TOKENS_PATH,
             TokenDoor(
                 mint=self._authorities.mint,
@@ -352,7 +367,7 @@ class Relay:
             api, path = self._find_api(request)
             if visit.transport is None and not (path in UPGRADED and _is_upgrade(request)):
                 self._front.open(visit, "http", api="" if api is None else api.config.api_id)
-            if path.startswith(ADMIN_PREFIX) and path != TOKENS_PATH:
+            if path.startswith(ADMIN_PREFIX) and path not in (TOKENS_PATH, POLL_PATH):
                 return self._admin(request, visit=visit)
             if api is not None:
                 if path == PUBLISH_PATH:

@@ -14,7 +14,15 @@ from event_protocol.phases import Phase, Span
 from runtime_shim.errors import ConfigError
 
 OPENING = frozenset(
-    {Phase.RESOLVE, Phase.CONNECT, Phase.TLS, Phase.UPGRADE, Phase.INIT, Phase.SUBSCRIBE}
+    {
+        Phase.RESOLVE,
+        Phase.CONNECT,
+        Phase.TLS,
+        Phase.UPGRADE,
+        Phase.INIT,
+        Phase.SUBSCRIBE,
+        Phase.PROBE,
+    }
 )
 """The phases that open a channel."""
 

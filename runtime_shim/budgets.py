@@ -24,8 +24,8 @@ class Budgets:
     """Seconds for each wait, except where a field says otherwise; the profile ``default``.
 
     "SST" is the bridge of SST 4.17.1, whose limits were measured; most of its waits have none.
-    A name is here because the guest waits under it. The channel is opened at the first event and
-    not in the init phase, except by ``faithful``, which has no budget for it as SST has none.
+    A name is here because the guest waits under it. The channel is opened before the first event is
+    asked for, as the function's own time does not run yet then, but in no more than ``init.share``.
     """
 
     connect_dns: float = 2.0  # Go's resolver: 5 s, two tries a server
@@ -34,6 +34,10 @@ class Budgets:
     connect_upgrade: float = 5.0  # gorilla/websocket's default dialer: 45 s, unused by SST
     connect_ack: float = 5.0  # Stelvio's listener 10 s, Amplify 15 s, SST none
     subscribe_ack: float = 3.0  # SST: 3 s, after which it goes on deaf
+    subscribe_live: float = 2.0  # until a probe to our own channel is back; 0 does not send one
+    init_share: float = (
+        8.0  # to open the channel ahead of the first event; 0: only with it; Lambda 10 s
+    )
     publish_tcp: float = 3.0  # name and connection of a publish over HTTP; Go's dialer: 30 s
     publish_tls: float = 5.0  # TLS of a publish over HTTP; Go's HTTP client: 10 s
     publish_answer: float = 5.0  # one publish to its result; Go's HTTP client has none
@@ -42,6 +46,8 @@ class Budgets:
         3  # a count: tries of one packet, or of `retry`; SST repeats without end
     )
     dev_first: float = 16.0  # until the developer's first word: SST 16 s, Stelvio 16 s
+    dev_known: float = 5.0  # the same, from a side that said HELLO; Lambda Live Debugger: 5 s
+    dev_silence: float = 15.0  # between two beats of a side that announced them; SST's tasks: 10 s
     dev_total: float = 900.0  # from that word to the answer: SST 15 min, the longest function
     chunk_gap: float = (
         30.0  # between two packets of one answer: Stelvio drops its buffer after 30 s
@@ -56,7 +62,15 @@ class Budgets:
     deployed_init: float = (
         10.0  # the container's own code until it asks for an event: Lambda's 10 s
     )
-    reconnect_max: float = 5.0  # `faithful` between two tries of a lost channel: SST 5 s
+    reconnect_first: float = 0.1  # before a channel lost in mid-call is opened again; SST 1 ms
+    reconnect_max: float = (
+        5.0  # the longest such pause, and `faithful`'s between its tries: SST 5 s
+    )
+    reconnect_total: float = (
+        3.0  # to find a developer's side that has the event again; SST has none
+    )
+    poll_wait: float = 20.0  # `poll`: how long the relay may hold a question; ours
+    spool_replay: float = 5.0  # `ok`: for kept events, once a call was answered; ours
     observe_copy: float = 1.0  # `observe` waits for the developer's answer behind the caller's
     link_close: float = 0.3  # the WebSocket's farewell when the environment ends
 
@@ -77,12 +91,16 @@ PROFILES = {
         connect_upgrade=math.inf,
         connect_ack=math.inf,
         subscribe_ack=3.0,
+        subscribe_live=0.0,
+        init_share=math.inf,
         publish_tcp=30.0,
         publish_tls=10.0,
         publish_answer=math.inf,
         publish_total=math.inf,
         publish_attempts=UNLIMITED,
         dev_first=16.0,
+        dev_known=16.0,
+        dev_silence=900.0,
         dev_total=900.0,
         chunk_gap=math.inf,
         answer_reserve=0.0,
@@ -90,6 +108,8 @@ PROFILES = {
         publish_pause=0.0,
         publish_pause_max=0.0,
         warm_max_age=math.inf,
+        reconnect_first=0.001,
+        reconnect_total=0.0,
     ),
 }
 """What each profile allows, before any ``NATLESS_BUDGET_…``; what SST has no word for is ours."""

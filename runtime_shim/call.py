@@ -3,8 +3,8 @@
 ::
 
     PUBLISH   the event's packets, each awaited; the last together with …
-    DELIVER   … the developer's first word: a ping
-    HANDLE    … until the whole answer is here
+    DELIVER   … the developer's first word: a ping, or that it has accepted this very request
+    HANDLE    … until the whole answer is here; a side that announced beats is heard of meanwhile
 
 What counts as an answer is decided once: a message whose id is not the invocation's, or that comes
 after an answer, is somebody else's or too late, and is dropped.
@@ -22,6 +22,10 @@ from event_protocol.errors import RemoteProtocolError
 from event_protocol.frames import OperationError, PublishError, PublishSuccess
 from event_protocol.live import (
     ENVIRONMENT_NOT_SENT,
+    FEATURES,
+    Accepted,
+    Beat,
+    Feature,
     Message,
     MessageCode,
     Packet,
@@ -37,17 +41,16 @@ from runtime_shim.budgets import Allowance, Profile, Wait
 from runtime_shim.config import ShimConfig
 from runtime_shim.errors import Obstacle, PhaseFailed
 from runtime_shim.http_publish import HttpPublisher
-from runtime_shim.link import Happening, Link, denied
+from runtime_shim.link import denied
+from runtime_shim.mailbox import Channel, Happening
 from runtime_shim.runtime_api import Answer, Invocation
 from runtime_shim.timing import SpanLog, explain_exception, publish_result
 
-CANCEL = "cancel"  # the feature whose announcement by both sides allows code 104
 RATE_LIMIT = "LimitExceededError"  # AppSync's word for more than 25 publishes a second
+AGAIN_FIRST, AGAIN_LONGEST = 0.5, 2.0  # seconds before an event nobody took is published again
 UNREADABLE = "LiveBridge.AnswerUnreadable"
 _UNREADABLE_WORDS = "the developer's side answered, and its answer cannot be put together"
 _NOT_SENT = ENVIRONMENT_NOT_SENT | {"AWS_LAMBDA_MAX_CONCURRENCY"}  # it changes runtime clients
-_FIRST_WORD = {MessageCode.PING, MessageCode.ACCEPTED, MessageCode.BEAT}
-_FEATURES = (CANCEL,)  # what INIT announces; SST's own side does not look at it
 _ANSWERS = {MessageCode.RESPONSE, MessageCode.ERROR, MessageCode.INIT_ERROR}
 
 
@@ -62,14 +65,11 @@ class Call:
         spans: where its phases are noted.
         rng: of the pauses before a refused packet is sent again.
         publisher: publishes over HTTP; None publishes over the channel.
-
-    Attributes:
-        features: what the developer's side announced in this call.
     """
 
     def __init__(
         self,
-        link: Link,
+        link: Channel,
         config: ShimConfig,
         *,
         invocation: Invocation,
@@ -85,12 +85,14 @@ class Call:
         self._spans = spans
         self._rng = Random() if rng is None else rng
         self._publisher = publisher
-        self.features: frozenset[str] = frozenset()
+        self._agreement = link.agreement
         self._reassembler = Reassembler()
         self._accepted: float | None = None  # when the developer's side said its first word
         self._answered: float | None = None
         self._answer: Answer | None = None
         self._answer_begun: float | None = None  # when its latest packet came
+        self._heard = 0.0  # when the developer's side was last heard of, about this request
+        self._is_debugging = False
 
     @property
     def answered_at(self) -> float:
@@ -116,11 +118,19 @@ class Call:
         finally:
             self._link.ignore()
 
+    async def run_introduction(self) -> None:
+        """Publishes INIT when there is no event yet. Raises ``PhaseFailed``."""
+        self._link.listen()
+        try:
+            await self.introduce()
+        finally:
+            self._link.ignore()
+
     async def introduce(self) -> None:
         """Publishes INIT: who this environment is and the variables its handler needs."""
         environment = {k: v for k, v in self._config.environment.items() if k not in _NOT_SENT}
         is_sst = self._config.profile is Profile.SST
-        features = () if is_sst else _FEATURES
+        features = () if is_sst else FEATURES  # SST's own side does not look at them
         body = encode_init(self._config.function_id, environment, features)
         self._link.wants_init = False  # before it is sent: who asks again then, gets it again
         try:
@@ -164,6 +174,11 @@ class Call:
             raise self._fail(
                 Phase.PUBLISH, wait, started=started, error=error, detail=detail
             ) from error
+        except asyncio.CancelledError:
+            cancelled = detail | {"result": "cancelled"}
+            outcome = Outcome.CANCELLED
+            self._spans.add(Phase.PUBLISH, wait, started=started, outcome=outcome, detail=cancelled)
+            raise
         del detail["chunk"]
         detail["result"] = "ok"
         span = self._spans.add(Phase.PUBLISH, wait, started=started, detail=detail)
@@ -215,16 +230,31 @@ class Call:
     # --- deliver and handle -----------------------------------------------------------------------
 
     async def _await_first_word(self, published: float) -> None:
-        wait = self._allowance.wait("dev.first", now=published)
+        wait = self._first_wait(published, now=published)
+        again = pauses(AGAIN_FIRST, AGAIN_LONGEST, rng=self._rng)
+        ask_at = published + next(again)
         try:
             while self._accepted is None:
                 now = self._spans.now()
-                left = self._allowance.wait("dev.first", now=now, since=published)
-                await self._hear_next(left.seconds)
+                wait = self._first_wait(published, now=now)
+                if Feature.REPEAT not in self._agreement.features or ask_at - now >= wait.seconds:
+                    await self._hear_next(wait.seconds)
+                    continue
+                try:
+                    await self._hear_next(max(0.0, ask_at - now))
+                except TimeoutError:  # a channel that promises nothing may have lost the event
+                    ask_at = await self._publish_event() + next(again)
         except (Obstacle, TimeoutError) as error:
             raise self._fail(Phase.DELIVER, wait, started=published, error=error) from error
         started = min(published, self._accepted)
         self._spans.add(Phase.DELIVER, wait, started=started, finished=self._accepted)
+
+    def _first_wait(self, published: float, *, now: float) -> Wait:
+        """A side that said HELLO also says at once that it has an event."""
+        is_known = Feature.ACCEPTED in self._agreement.features
+        return self._allowance.wait(
+            "dev.known" if is_known else "dev.first", now=now, since=published
+        )
 
     async def _await_answer(self) -> Answer:
         assert self._accepted is not None
@@ -232,7 +262,12 @@ class Call:
         try:
             while self._answer is None:
                 wait = self._answer_wait(self._accepted)
-                await self._hear_next(wait.seconds)
+                try:
+                    await self._hear_next(wait.seconds)
+                except TimeoutError:
+                    if wait.name == "dev.silence":
+                        await self._ask_who_is_silent()
+                    raise
         except (Obstacle, TimeoutError) as error:
             raise self._fail(Phase.HANDLE, wait, started=self._accepted, error=error) from error
         self._spans.add(
@@ -245,13 +280,38 @@ class Call:
         return self._answer
 
     def _answer_wait(self, accepted: float) -> Wait:
-        """The shorter of what the handler may take and what a begun answer may pause."""
+        """The shortest of what the handler may take, a begun answer may pause, a side be silent.
+
+        While a debugger is attached only silence counts: the developer thinks, and the host has
+        stopped the function's own clock.
+        """
         now = self._spans.now()
-        total = self._allowance.wait("dev.total", now=now, since=accepted)
-        if self._answer_begun is None:
-            return total
-        gap = self._allowance.wait("chunk.gap", now=now, since=self._answer_begun)
-        return min(total, gap, key=lambda wait: wait.seconds)
+        waits = [self._allowance.wait("dev.total", now=now, since=accepted)]
+        if self._answer_begun is not None:
+            waits.append(self._allowance.wait("chunk.gap", now=now, since=self._answer_begun))
+        elif Feature.BEAT in self._agreement.features:
+            allowance = self._allowance
+            if self._is_debugging:
+                allowance, waits = Allowance(allowance.budgets), []
+            waits.append(allowance.wait("dev.silence", now=now, since=self._heard))
+        return min(waits, key=lambda wait: wait.seconds)
+
+    async def _ask_who_is_silent(self) -> None:
+        """Tells a developer's side that is gone from a channel that is.
+
+        Raises:
+            Obstacle: it is the channel.
+        """
+        wait = self._allowance.wait("subscribe.live", now=self._spans.now())
+        if wait.seconds <= 0:
+            return
+        try:
+            await self._link.prove(wait.seconds)
+        except TimeoutError as error:
+            raise Obstacle(Outcome.CLOSED, message="nothing comes over the channel") from error
+        except Obstacle as obstacle:
+            if obstacle.outcome is not Outcome.DENIED:  # who may not ask does not know
+                raise
 
     async def _hear_next(self, seconds: float) -> None:
         if self._link.wants_init:
@@ -287,17 +347,32 @@ class Call:
         return code in _ANSWERS and is_ours
 
     def _take_message(self, message: Message, now: float) -> None:
-        if message.code == MessageCode.REBOOT:
-            self._link.wants_init = True
-        elif message.code == MessageCode.HELLO:
-            self.features |= _read_features(message.body)
         if self._is_answer(message.code, message.id):
             self._take_answer(_read_answer(message), now)
-        elif message.code in _FIRST_WORD and self._accepted is None:
-            self._accepted = now
+        elif self._is_word(message):
+            self._heard = now
+            if self._accepted is None:
+                self._accepted = now
+
+    def _is_word(self, message: Message) -> bool:
+        """Whether the developer's side says that it has the event. A ping names no request."""
+        try:
+            if message.code == MessageCode.PING:
+                return True
+            if message.code == MessageCode.ACCEPTED:
+                return Accepted.decode(message.body).request_id == self._invocation.request_id
+            if message.code == MessageCode.BEAT:
+                beat = Beat.decode(message.body)
+                if beat.request_id == self._invocation.request_id:
+                    self._is_debugging = beat.is_debugging
+                    return True
+        except RemoteProtocolError:
+            pass  # a word that cannot be read says nothing
+        return False
 
     def _take_answer(self, answer: Answer, now: float) -> None:
         """An answer that nothing announced is the first word, too."""
+        self._heard = now
         self._accepted = now if self._accepted is None else self._accepted
         self._answered = now
         self._answer = answer
@@ -318,15 +393,6 @@ class Call:
             facts["result"] = publish_result(obstacle.outcome, obstacle.facts, step="answer")
         span = self._spans.add(phase, wait, started=started, outcome=obstacle.outcome, detail=facts)
         return PhaseFailed(span, is_accepted=self._accepted is not None)
-
-
-def _read_features(body: bytes) -> frozenset[str]:
-    """What a HELLO announces; nothing for a body that is none."""
-    try:
-        names = json.loads(body)["features"]
-        return frozenset(name for name in names if isinstance(name, str))
-    except (ValueError, KeyError, TypeError):
-        return frozenset()
 
 
 def _read_answer(message: Message) -> Answer:

@@ -1,26 +1,40 @@
 """The developer's side as one environment sees it: a channel that is kept, and what it agreed on.
 
-One invocation at a time. A kept channel that turns out to be dead is replaced once, within the same
-deadline; every other failure is the caller's to answer.
+::
+
+    ask ─▶ a warm channel, or a new one ─▶ call ─▶ answer
+                 ▲                           │
+                 └── lost: opened again ◀────┘ the event again under its id, if that is safe
+
+One invocation at a time. A kept channel that turns out to be dead is replaced once. One that is
+lost in the middle of an invocation is opened again for as long as ``reconnect.total``, if the
+developer's side has announced that it answers a request which it has seen once more without running
+it again. Every other failure is the caller's to answer.
 """
 
 from __future__ import annotations
 
-import json
+import asyncio
 import math
 import secrets
 import ssl
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from event_protocol.live import MessageCode, encode_packet, split
-from event_protocol.phases import Outcome, Phase, Span
+from event_protocol.live import Cancel, Feature, MessageCode, encode_packet, encode_report, split
+from event_protocol.phases import InvocationRecord, Outcome, Phase, Span
+from runtime_shim.backoff import pauses
+from runtime_shim.breaker import OPENING
 from runtime_shim.budgets import Allowance, Profile
-from runtime_shim.call import CANCEL, Call
+from runtime_shim.call import Call
 from runtime_shim.config import ShimConfig
 from runtime_shim.errors import PhaseFailed
 from runtime_shim.http_publish import HttpPublisher
 from runtime_shim.link import Link
+from runtime_shim.mailbox import Agreement, Channel
+from runtime_shim.poll_link import PollLink
 from runtime_shim.routes import Route
 from runtime_shim.runtime_api import Answer, Invocation
 from runtime_shim.timing import SpanLog
@@ -59,10 +73,10 @@ class DeveloperChannel:
         self._rng = rng
         is_sst = config.profile is Profile.SST
         self._publisher = HttpPublisher(config, context=context) if is_sst else None
-        self._link: Link | None = None
+        self._link: Channel | None = None
         self._route: Route | None = None  # the last that brought an answer, if not the first
         self._is_introduced = False
-        self._features: frozenset[str] = frozenset()
+        self.agreement = Agreement()
 
     async def ask(self, question: Question, *, route: Route | None = None) -> tuple[Answer, float]:
         """The developer's answer, and the monotonic second at which it was here.
@@ -79,31 +93,54 @@ class DeveloperChannel:
             await self._drop_link()
             self._route = route
         is_kept = self._has_warm_link()
-        try:
-            return await self._call(question)
-        except PhaseFailed as failed:
-            if not (is_kept and self._publisher is None and _was_dead(failed)):
-                await self._let_go(failed)
-                raise
-        # A kept channel turned out to be dead: one new channel, within the same deadline. If the
-        # event had got through all the same, the developer's side sees its request id twice.
-        await self._drop_link()
-        try:
-            return await self._call(question)
-        except PhaseFailed as failed:
-            await self._let_go(failed)
-            raise
+        attempts: Iterator[float] | None = None  # pauses, once a channel was lost in mid-call
+        give_up = math.inf
+        is_accepted = False
+        while True:
+            try:
+                return await self._call(question)
+            except PhaseFailed as failed:
+                is_accepted = is_accepted or failed.is_accepted
+                now = time.monotonic()
+                if is_kept and self._publisher is None and _was_dead(failed) and not is_accepted:
+                    # If the event had got through all the same, its id is seen twice over there.
+                    pause, is_kept = 0.0, False
+                elif attempts is None and self._may_resume(failed):
+                    attempts = pauses(
+                        self._config.budgets.reconnect_first,
+                        self._config.budgets.reconnect_max,
+                        rng=self._rng,
+                    )
+                    pause, give_up = 0.0, now + self._config.budgets.reconnect_total
+                elif attempts is not None and (_is_lost(failed) or failed.phase in OPENING):
+                    pause = next(attempts)
+                else:
+                    pause = math.inf
+                if now + pause >= min(give_up, question.allowance.deadline):
+                    await self._let_go(failed)
+                    raise PhaseFailed(failed.span, is_accepted=is_accepted) from failed
+            await self._drop_link()
+            await asyncio.sleep(pause)
 
-    async def introduce(self, spans: SpanLog) -> None:
-        """Opens the channel and publishes INIT before there is an event, as SST's bridge does.
+    async def introduce(self, spans: SpanLog, *, deadline: float = math.inf) -> None:
+        """Opens the channel and publishes INIT before there is an event.
+
+        Args:
+            spans: where its phases are noted.
+            deadline: monotonic seconds at which it has to be done.
 
         Raises:
             PhaseFailed: the channel cannot be opened, or INIT cannot be published.
         """
         now = spans.now()
-        nobody = Invocation("", {}, b"", received=now, deadline=math.inf)
-        question = Question(nobody, Allowance(self._config.budgets), spans)
-        await (await self._make_call(question)).introduce()
+        nobody = Invocation("", {}, b"", received=now, deadline=deadline)
+        question = Question(nobody, Allowance(self._config.budgets, deadline), spans)
+        try:
+            call = await self._make_call(question)
+            await call.run_introduction()
+        except PhaseFailed as failed:
+            await self._let_go(failed)
+            raise
         self._is_introduced = True
 
     def cancel(self, request_id: str, *, span: Span) -> None:
@@ -111,24 +148,29 @@ class DeveloperChannel:
 
         Best effort, and only to a side that announced to know the word: SST's own would not.
         """
-        link = self._link
-        if CANCEL not in self._features or link is None or span.phase not in _AFTER_PUBLISH:
-            return
-        body = json.dumps({"requestId": request_id, "reason": f"{span.phase} {span.outcome}"})
-        source, id_ = self._config.worker_id, secrets.token_hex(12)
-        for packet in split(MessageCode.CANCEL, source=source, id=id_, body=body.encode()):
-            link.publish(encode_packet(packet))
+        if span.phase in _AFTER_PUBLISH:
+            body = Cancel(request_id, f"{span.phase} {span.outcome}").encode()
+            self._tell(Feature.CANCEL, MessageCode.CANCEL, body)
+
+    def report(self, record: InvocationRecord) -> None:
+        """Tells the developer's side what was measured; best effort, and to one that wants it."""
+        self._tell(Feature.REPORT, MessageCode.REPORT, encode_report(record))
 
     async def close(self) -> None:
         """Leaves the channel."""
         await self._drop_link()
 
+    def _tell(self, feature: Feature, code: MessageCode, body: bytes) -> None:
+        link = self._link
+        if feature not in self.agreement.features or link is None or not link.is_open:
+            return
+        source, id_ = self._config.worker_id, secrets.token_hex(12)
+        for packet in split(code, source=source, id=id_, body=body):
+            link.publish(encode_packet(packet))
+
     async def _call(self, question: Question) -> tuple[Answer, float]:
         call = await self._make_call(question)
-        try:
-            answer = await call.run(is_new=not self._is_introduced)
-        finally:
-            self._features |= call.features
+        answer = await call.run(is_new=not self._is_introduced)
         self._is_introduced = True
         return answer, call.answered_at
 
@@ -141,24 +183,33 @@ class DeveloperChannel:
             allowance=question.allowance,
             spans=question.spans,
             rng=self._rng,
-            publisher=self._publisher,
+            publisher=link.publisher if isinstance(link, PollLink) else self._publisher,
         )
 
     def _has_warm_link(self) -> bool:
         link = self._link
         return link is not None and link.is_open and link.age < self._config.budgets.warm_max_age
 
-    async def _open_link(self, question: Question) -> Link:
-        if self._link is None or not self._has_warm_link():
-            await self._drop_link()
-            self._link = await Link.open(
-                self._config,
-                context=self._context,
-                allowance=question.allowance,
-                spans=question.spans,
-                route=self._route,
-            )
+    async def _open_link(self, question: Question) -> Channel:
+        if self._link is not None and self._has_warm_link():
+            return self._link
+        await self._drop_link()
+        kind = PollLink if self._route is not None and self._route.is_poll else Link
+        self._link = await kind.open(
+            self._config,
+            context=self._context,
+            allowance=question.allowance,
+            spans=question.spans,
+            route=self._route,
+            agreement=self.agreement,
+            rng=self._rng,
+        )
         return self._link
+
+    def _may_resume(self, failed: PhaseFailed) -> bool:
+        """Whether the event may be sent again although it was published."""
+        is_safe = Feature.REPEAT in self.agreement.features
+        return is_safe and failed.phase in _AFTER_PUBLISH and _is_lost(failed)
 
     async def _let_go(self, failed: PhaseFailed) -> None:
         if not self._has_warm_link():
@@ -173,9 +224,12 @@ class DeveloperChannel:
             await link.close()
 
 
+def _is_lost(failed: PhaseFailed) -> bool:
+    return failed.span.outcome in _LOST_CHANNEL
+
+
 def _was_dead(failed: PhaseFailed) -> bool:
-    is_lost = failed.span.outcome in _LOST_CHANNEL
-    return failed.phase is Phase.PUBLISH and is_lost and not failed.is_accepted
+    return failed.phase is Phase.PUBLISH and _is_lost(failed) and not failed.is_accepted
 
 
 def _is_doubtful(span: Span) -> bool:

@@ -1,4 +1,4 @@
-"""Publishes events over HTTP, as SST's bridge does: ``POST /event``, a connection for each.
+"""Publishes events over HTTP, ``POST /event``, in three steps with a limit of their own.
 
 ::
 
@@ -7,8 +7,9 @@
     publish.answer  request to reply         no limit
 
 Three waits and so three kinds of timeout: each is a span of its own. Request and reply: AWS AppSync
-Events developer guide, "Publish events via HTTP". Go would keep the connection; a new one for each
-event is what the bridge does through a proxy, and it measures every publish alike.
+Events developer guide, "Publish events via HTTP". The profile ``sst`` opens a connection for each
+event: Go would keep it, but that is what the bridge does through a proxy, and it measures every
+publish alike. ``poll`` keeps its connection.
 """
 
 from __future__ import annotations
@@ -25,21 +26,13 @@ from event_protocol.live import dev_channel
 from event_protocol.phases import Outcome, Phase
 from runtime_shim.budgets import Allowance
 from runtime_shim.config import ShimConfig
-from runtime_shim.errors import Obstacle
-from runtime_shim.http_messages import (
-    HEAD_BYTES,
-    HttpMessage,
-    MalformedMessage,
-    encode_message,
-    read_body,
-    read_head,
-)
-from runtime_shim.names import resolve
+from runtime_shim.errors import Obstacle, PhaseFailed
+from runtime_shim.http_messages import HttpMessage, MalformedMessage
+from runtime_shim.https import HttpsConnection
 from runtime_shim.routes import Endpoint
 from runtime_shim.timing import SpanLog, explain_exception, publish_result
 
 BODY_EXCERPT = 200  # characters of a refusal's body that a span keeps
-_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class HttpPublisher:
@@ -48,18 +41,20 @@ class HttpPublisher:
     Args:
         config: the API's HTTP host, the key, and who we are.
         context: whom to trust.
+        keeps: whether the connection is used again.
     """
 
-    def __init__(self, config: ShimConfig, *, context: ssl.SSLContext) -> None:
-        self._target = Endpoint.parse(config.http_host)
+    def __init__(self, config: ShimConfig, *, context: ssl.SSLContext, keeps: bool = False) -> None:
+        target = Endpoint.parse(config.http_host)
         self._channel = dev_channel(config.app, config.stage, config.namespace)
-        self._api_key = config.api_key
-        self._context = context
+        self._connection = HttpsConnection(target, context=context, api_key=config.api_key)
+        self._keeps = keeps
+        self._turn = asyncio.Lock()
 
     async def publish(
         self, event: str, *, allowance: Allowance, spans: SpanLog, detail: dict[str, Any]
     ) -> None:
-        """Publishes one event; its three steps are three spans.
+        """Publishes one event; each of its steps is a span.
 
         Args:
             event: the text of the event.
@@ -70,38 +65,48 @@ class HttpPublisher:
         Raises:
             PhaseFailed: at the first step that did not end well.
         """
-        facts = {"host": self._target.host, "port": self._target.port} | detail
+        async with self._turn:
+            was_kept = self._keeps and self._connection.is_open
+            try:
+                await self._publish_once(event, allowance=allowance, spans=spans, detail=detail)
+            except PhaseFailed as failed:
+                if not was_kept or failed.span.outcome not in (Outcome.CLOSED, Outcome.RESET):
+                    raise
+                # A kept connection had ended unseen. The packet may have got through: whoever
+                # puts messages together drops what it has.
+                await self._publish_once(event, allowance=allowance, spans=spans, detail=detail)
+
+    def close(self) -> None:
+        """Drops a kept connection."""
+        self._connection.close()
+
+    async def _publish_once(
+        self, event: str, *, allowance: Allowance, spans: SpanLog, detail: dict[str, Any]
+    ) -> None:
+        connection = self._connection
+        facts = {"host": connection.target.host, "port": connection.target.port} | detail
         step = _Step(allowance, spans, facts)
-        connection: _Streams | None = None
+        is_done = False
         try:
-            async with step.observe("tcp") as told:
-                address = (await resolve(self._target))[0][4][0]
-                told["address"] = facts["address"] = address
-                connection = await asyncio.open_connection(
-                    address, self._target.port, limit=HEAD_BYTES
-                )
-            async with step.observe("tls"):
-                await connection[1].start_tls(self._context, server_hostname=self._target.host)
+            if not connection.is_open:
+                async with step.observe("tcp") as told:
+                    address = (await connection.resolve())[0]
+                    told["address"] = facts["address"] = address
+                    await connection.connect(address)
+                async with step.observe("tls"):
+                    await connection.start_tls()
             async with step.observe("answer") as told:
                 told["status"] = 200
-                _check(await self._exchange(connection, event))
+                _check(await self._exchange(event))
+            is_done = True
         finally:
-            if connection is not None:
-                connection[1].transport.abort()
+            if not (is_done and self._keeps):
+                connection.close()
 
-    async def _exchange(self, connection: _Streams, event: str) -> HttpMessage:
-        reader, writer = connection
+    async def _exchange(self, event: str) -> HttpMessage:
         body = {"channel": self._channel, "events": [event]}
-        headers = {
-            "Host": str(self._target).removesuffix(":443"),
-            "Content-Type": "application/json",
-            "x-api-key": self._api_key,
-            "Connection": "close",
-        }
-        text = json.dumps(body, separators=(",", ":")).encode()
-        writer.write(encode_message("POST /event HTTP/1.1", headers, text))
-        await writer.drain()
-        return await read_body(reader, await read_head(reader))
+        headers = {} if self._keeps else {"Connection": "close"}
+        return await self._connection.post("/event", body, headers=headers)
 
 
 class _Step:

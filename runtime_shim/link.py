@@ -2,12 +2,12 @@
 
 ::
 
-    resolve ─ connect ─ tls ─ upgrade ─ init ─ subscribe     each a span with a budget of its own
+    resolve ─ connect ─ tls ─ upgrade ─ init ─ subscribe ─ probe     each a span with its budget
+                                               ▲─────────── once more, if nothing came back
 
     publish(text) ──▶ channel ──▶ happenings: what came of a publish, a packet, the end
 
-Happenings are kept only while an invocation listens: what arrives in between answers nothing. The
-one exception, a REBOOT, is remembered, because it asks for an INIT before the next event.
+``mailbox.py`` keeps what comes in, and proves that it does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections import deque
+from random import Random
 from typing import Any
 
 from event_protocol.connection import EventConnection, Side
@@ -36,14 +36,17 @@ from event_protocol.frames import (
     Subscribe,
     SubscribeError,
     SubscribeSuccess,
+    Unsubscribe,
 )
 from event_protocol.handshake import offer, redact
-from event_protocol.live import MessageCode, Packet, decode_packet, dev_channel, worker_channel
+from event_protocol.live import dev_channel, encode_packet, worker_channel
 from event_protocol.phases import Outcome, Phase
 from event_protocol.states import ConnectionState
+from runtime_shim.backoff import pauses
 from runtime_shim.budgets import Allowance, Profile, Wait
 from runtime_shim.config import ShimConfig
 from runtime_shim.errors import Obstacle, PhaseFailed
+from runtime_shim.mailbox import Agreement, Mailbox
 from runtime_shim.names import resolve
 from runtime_shim.routes import Endpoint, Proxy, Route
 from runtime_shim.timing import SpanLog
@@ -51,32 +54,37 @@ from runtime_shim.tunnel import open_tunnel
 from runtime_shim.wire import Wire
 
 SUBSCRIPTION = "guest"
-MAILBOX_SIZE = 2_000  # happenings; an answer of 6 MiB has 49 packets
-
-Happening = PublishSuccess | PublishError | OperationError | Packet | Obstacle
+SUBSCRIPTION_TRIES = 2  # one that delivers nothing is asked for once more
 
 
-class Link:
+class Link(Mailbox):
     """One connection to the channel with one live subscription.
 
     Use :meth:`open`. A link that ended stays ended: open another.
     """
 
-    def __init__(self, config: ShimConfig, route: Route | None = None) -> None:
+    def __init__(
+        self,
+        config: ShimConfig,
+        route: Route | None = None,
+        *,
+        agreement: Agreement | None = None,
+        rng: Random | None = None,
+    ) -> None:
+        super().__init__(config.worker_id, agreement)
         self._config = config
+        self._rng = Random() if rng is None else rng
         self.target = (config.route if route is None else route).target
         self._key = {"x-api-key": config.api_key}
-        self._channel = dev_channel(config.app, config.stage, config.namespace)
+        self._developer = dev_channel(config.app, config.stage, config.namespace)
+        self._own = worker_channel(config.app, config.stage, config.worker_id, config.namespace)
         self._wire: Wire | None = None
-        self._end: Obstacle | None = None
-        self._happenings: deque[Happening] = deque()
-        self._waiter: asyncio.Future[None] | None = None
         self._handshake: asyncio.Future[None] | None = None
-        self._is_listening = False
+        self._subscription = SUBSCRIPTION
+        self._probing = ""  # the latest probe's operation
         self._opened_wall = time.time()
         self._opened = time.monotonic()
         self._events = EventConnection(Side.CLIENT, now=self._opened)
-        self.wants_init = False
 
     @classmethod
     async def open(
@@ -87,13 +95,17 @@ class Link:
         allowance: Allowance,
         spans: SpanLog,
         route: Route | None = None,
+        agreement: Agreement | None = None,
+        rng: Random | None = None,
     ) -> Link:
         """Opens the channel, by the configured way or another, and subscribes to our own.
+
+        The subscription is proven before it is used: an acknowledged one may deliver nothing yet.
 
         Raises:
             PhaseFailed: at the first phase that does not end well; nothing is left open.
         """
-        link = cls(config, route)
+        link = cls(config, route, agreement=agreement, rng=rng)
         try:
             way = config.route if route is None else route
             await _Opening(link, config, route=way, allowance=allowance, spans=spans).run(context)
@@ -117,44 +129,50 @@ class Link:
         """Seconds since it was opened, those included in which the environment was frozen."""
         return max(time.monotonic() - self._opened, time.time() - self._opened_wall)
 
-    def listen(self) -> None:
-        """Begins to keep happenings, for one invocation."""
-        self._happenings.clear()
-        self._is_listening = True
-
-    def ignore(self) -> None:
-        """Stops keeping them."""
-        self._is_listening = False
-        self._happenings.clear()
-
     def publish(self, event: str) -> str:
         """Sends one event to the developer's side; the id under which its result will happen."""
+        return self._publish_to(self._developer, event)
+
+    def _publish_to(self, channel: str, event: str) -> str:
         operation = secrets.token_hex(8)
-        self._send(Publish(operation, self._channel, (event,), self._key))
+        self._send(Publish(operation, channel, (event,), self._key))
         return operation
+
+    async def prove(self, seconds: float) -> None:
+        """Sends events to our own channel until one is back.
+
+        A subscription that was just acknowledged may drop the first: it is asked again, first after
+        a twentieth of the time and then more and more slowly.
+
+        Raises:
+            TimeoutError: none came back in so many seconds.
+            Obstacle: the channel ended, or does not let us publish there.
+        """
+        probes: list[asyncio.Future[None]] = []
+        steps = pauses(seconds / 20, seconds / 4, rng=self._rng)
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    packet, back = self.expect_proof()
+                    probes.append(back)
+                    self._probing = self._publish_to(self._own, encode_packet(packet))
+                    done, _ = await asyncio.wait(
+                        probes, timeout=next(steps), return_when=asyncio.FIRST_COMPLETED
+                    )
+                    if done:
+                        return done.pop().result()
+        finally:
+            for each in probes:
+                each.cancel()
 
     def _send(self, frame: Frame) -> None:
         """Sends a frame; on a channel that ended, nothing: its end is what happens next."""
         assert self._wire is not None
-        if self._end is not None:
+        if self.end is not None:
             return
         self._events.send(frame)
         for text in self._events.texts_to_send():
             self._wire.send_text(text)
-
-    async def next_happening(self, seconds: float) -> Happening:
-        """The next thing that happens on the channel; its end is the last and happens for ever.
-
-        Raises:
-            TimeoutError: nothing happens in so many seconds.
-        """
-        while not self._happenings:
-            if self._end is not None:
-                return self._end
-            self._waiter = asyncio.get_running_loop().create_future()
-            async with asyncio.timeout(seconds):
-                await self._waiter
-        return self._happenings.popleft()
 
     async def close(self) -> None:
         """Leaves the channel; on a link that ended, only lets go of the connection."""
@@ -167,9 +185,16 @@ class Link:
         """Takes the wire over, before its upgrade."""
         self._wire = wire
         wire.on_text = self._take_text
-        wire.on_end = self._take_end
+        wire.on_end = self.finish
         if wire.end is not None:
-            self._take_end(wire.end)
+            self.finish(wire.end)
+
+    def subscribe(self) -> Subscribe:
+        """A subscription in place of the one before, if there was one."""
+        if self._events.subscriptions:
+            self._send(Unsubscribe(self._subscription))
+            self._subscription = f"{SUBSCRIPTION}-{secrets.token_hex(4)}"
+        return Subscribe(self._subscription, self._own, self._key)
 
     async def ask(self, frame: Frame) -> None:
         """Sends a frame of the opening and waits for the server's consent.
@@ -177,8 +202,8 @@ class Link:
         Raises:
             Obstacle: the server refuses, or the connection ends.
         """
-        if self._end is not None:
-            raise self._end
+        if self.end is not None:
+            raise self.end
         self._handshake = asyncio.get_running_loop().create_future()
         self._send(frame)
         try:
@@ -196,57 +221,39 @@ class Link:
 
     def _take_frame(self, frame: Frame) -> None:
         if isinstance(frame, Data):
-            self._take_data(frame)
+            if frame.id == self._subscription:
+                self.take_event(frame.event)
         elif isinstance(frame, OperationError) and self._handshake is not None:
             self._take_handshake(frame)
         elif isinstance(frame, PublishSuccess | PublishError | OperationError):
-            self._happen(frame)
+            self._take_result(frame)
         else:
             self._take_handshake(frame)
 
-    def _take_data(self, frame: Data) -> None:
-        if frame.id != SUBSCRIPTION:
-            return
-        try:
-            packet = decode_packet(frame.event)
-        except RemoteProtocolError:
-            return  # another publisher's event on our channel
-        if packet.source == self._config.worker_id:
-            return  # our own, should a pattern ever cover both channels
-        if packet.type == MessageCode.REBOOT and not self._is_listening:
-            self.wants_init = True
-        self._happen(packet)
+    def _take_result(self, frame: PublishSuccess | PublishError | OperationError) -> None:
+        if frame.id != self._probing or not self._probing:
+            self.happen(frame)
+        elif isinstance(frame, PublishError | OperationError):
+            self.fail_proofs(denied(frame.errors))
 
     def _take_handshake(self, frame: Frame) -> None:
         refusal = _refusal(frame)
         if self._handshake is None or self._handshake.done():
             if refusal is not None and isinstance(frame, ConnectionRefused):
-                self._take_end(refusal)
+                self.finish(refusal)
         elif refusal is not None:
             self._handshake.set_exception(refusal)
         elif isinstance(frame, ConnectionAck | SubscribeSuccess):
             self._handshake.set_result(None)
 
-    def _take_end(self, end: Obstacle) -> None:
-        if self._end is None:
-            self._end = end
+    def finish(self, end: Obstacle) -> None:
+        """The channel has ended; only the first word about it counts."""
+        if self.end is None:
             self._events.close()
+        super().finish(end)
+        assert self.end is not None
         if self._handshake is not None and not self._handshake.done():
-            self._handshake.set_exception(self._end)
-        self._wake()
-
-    def _happen(self, happening: Happening) -> None:
-        if not self._is_listening:
-            return
-        if len(self._happenings) >= MAILBOX_SIZE:
-            self._take_end(Obstacle(Outcome.CLOSED, message="more packets than can be kept"))
-            return
-        self._happenings.append(happening)
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._handshake.set_exception(self.end)
 
 
 def _refusal(frame: Frame) -> Obstacle | None:
@@ -296,10 +303,39 @@ class _Opening:
         await self._upgrade(wire, peer)
         await self._ask(Phase.INIT, "connect.ack", ConnectionInit(), peer=peer)
         try:
-            await self._ask(Phase.SUBSCRIBE, "subscribe.ack", self._subscribe(), peer=peer)
+            await self._ask(Phase.SUBSCRIBE, "subscribe.ack", self._link.subscribe(), peer=peer)
         except PhaseFailed:
             if self._config.profile is not Profile.SST:
                 raise  # SST's bridge goes on without a subscription, and hears nothing
+        if self._allowance.budgets.subscribe_live > 0:
+            await self._prove(peer)
+
+    async def _prove(self, peer: str) -> None:
+        """Proves the subscription; one that delivers nothing is replaced by another, once."""
+        for attempt in range(1, SUBSCRIPTION_TRIES + 1):
+            if attempt > 1:
+                again = self._link.subscribe()
+                await self._ask(Phase.SUBSCRIBE, "subscribe.ack", again, peer=peer)
+            try:
+                await self._prove_once(peer, attempt)
+            except PhaseFailed as failed:
+                is_last = attempt == SUBSCRIPTION_TRIES or failed.span.detail.get("clipped")
+                if failed.span.outcome is not Outcome.TIMEOUT or is_last:
+                    raise
+            else:
+                return
+
+    async def _prove_once(self, peer: str, attempt: int) -> None:
+        wait = self._wait("subscribe.live")
+        detail = self._facts(peer) | {"attempt": attempt}
+        async with self._spans.observe(Phase.PROBE, wait, detail):
+            try:
+                await self._link.prove(wait.seconds)
+            except Obstacle as obstacle:
+                if obstacle.outcome is not Outcome.DENIED:
+                    raise
+                # Who may not publish to its own channel may still be answered on it.
+                detail["unproven"] = obstacle.facts.get("error_type", str(obstacle.outcome))
 
     def _wait(self, name: str) -> Wait:
         return self._allowance.wait(name, now=self._spans.now())
@@ -373,11 +409,6 @@ class _Opening:
     async def _ask(self, phase: Phase, budget: str, frame: Frame, *, peer: str) -> None:
         async with self._spans.observe(phase, self._wait(budget), self._facts(peer)):
             await self._link.ask(frame)
-
-    def _subscribe(self) -> Subscribe:
-        config = self._config
-        channel = worker_channel(config.app, config.stage, config.worker_id, config.namespace)
-        return Subscribe(SUBSCRIPTION, channel, {"x-api-key": config.api_key})
 
     def _facts(self, peer: str) -> dict[str, Any]:
         return {"host": self._target.host, "port": self._target.port, "address": peer}

@@ -56,14 +56,18 @@ class Route:
         http_host: the API's HTTP host as the authorization names it there.
         proxy: through whom, or None.
         family: the only address family to be tried, or ``AF_UNSPEC``.
+        is_poll: over the HTTP host alone, without a WebSocket.
     """
 
     target: Endpoint
     http_host: str
     proxy: Proxy | None = None
     family: int = socket.AF_UNSPEC
+    is_poll: bool = False
 
     def __str__(self) -> str:
+        if self.is_poll:
+            return f"{self.http_host} over HTTPS alone"
         if self.proxy is not None:
             return f"{self.target} through the proxy {self.proxy.endpoint}"
         families: dict[int, str] = {socket.AF_INET: " over IPv4", socket.AF_INET6: " over IPv6"}

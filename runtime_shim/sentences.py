@@ -44,6 +44,10 @@ _HINTS: dict[tuple[Phase, Outcome], str] = {
     (Phase.UPGRADE, Outcome.HTTP_ERROR): _ENDPOINT,
     (Phase.INIT, Outcome.DENIED): "check the API key and the host it is valid for",
     (Phase.SUBSCRIBE, Outcome.DENIED): _NAMESPACE,
+    (Phase.PROBE, Outcome.TIMEOUT): (
+        "the service confirmed the subscription and delivers nothing on it: invoke again, and look"
+        " at the channel's log if it comes back"
+    ),
     (Phase.PUBLISH, Outcome.DENIED): _NAMESPACE,
     (Phase.PUBLISH, Outcome.TIMEOUT): (
         "the API's HTTP host or its channel swallows what is sent: check the routes and filters for"
@@ -113,6 +117,10 @@ def _describe(span: Span) -> str:
         what = f"HTTP {detail['status']}"
     elif span.phase is Phase.DELIVER and span.outcome is Outcome.TIMEOUT:
         what = "nobody on the developer's side took the event"
+    elif span.phase is Phase.PROBE and span.outcome is Outcome.TIMEOUT:
+        what = "the subscription is acknowledged and delivers nothing"
+    elif span.phase is Phase.HANDLE and span.budget == "dev.silence":
+        what = "the developer's side took the event and was not heard of again"
     elif span.phase is Phase.HANDLE and span.outcome is Outcome.TIMEOUT:
         what = "the developer's side took the event and did not answer"
     else:

@@ -24,14 +24,22 @@ from runtime_shim.fallbacks.base import Failure, NoAnswer
 from runtime_shim.fallbacks.catalogue import build_fallbacks
 from runtime_shim.fallbacks.chain import Chain, Decision
 from runtime_shim.fallbacks.observe import Copy, observed
+from runtime_shim.replay import Replay
 from runtime_shim.routes import Route
 from runtime_shim.runtime_api import Answer, Invocation, RuntimeApiClient
 from runtime_shim.sentences import explain_span
 from runtime_shim.timing import SpanLog
 
+EARLY_AGE = 2.0  # seconds for which a failure of the init phase is news
+THEIRS = frozenset({Strategy.WORKER, Strategy.RETRY, Strategy.ROUTE, Strategy.POLL})
+"""Strategies that bring the developer's own answer."""
+
 
 class Shim:
     """One execution environment.
+
+    The channel is opened before the first event is asked for: Lambda allows its init phase ten
+    seconds beside the function's own timeout. What fails then is the first event's failure too.
 
     Args:
         config: what it was told.
@@ -53,7 +61,9 @@ class Shim:
         self._channel = DeveloperChannel(config, context=_trust(config.ca), rng=rng)
         self._breaker = Breaker(config.breaker)
         self._is_observing = Strategy.OBSERVE in config.fallbacks
+        self._replay = Replay(config, self._channel) if Strategy.OK in config.fallbacks else None
         self._before: list[Span] = []  # measured before there was an event
+        self._early: tuple[PhaseFailed, float] | None = None  # and what failed, and when
         self._unanswered = ("", 0)  # the request id that gets no answer, and its tries
 
     async def run(self) -> None:
@@ -66,6 +76,8 @@ class Shim:
         try:
             if Strategy.FAITHFUL in self._config.fallbacks:
                 await self._begin_as_bridge()
+            elif self._config.budgets.init_share > 0:
+                await self._begin()
             while True:
                 await self.serve(await self._api.next())
         finally:
@@ -93,6 +105,21 @@ class Shim:
             self._record_none(invocation, none, spans)
             await asyncio.sleep(none.pause)
 
+    async def _begin(self) -> None:
+        """Opens the channel ahead of the first event, within its share of the init phase.
+
+        What was cut short by that share proves nothing: the first event tries again.
+        """
+        spans = SpanLog()
+        budgets = self._config.budgets
+        try:
+            deadline = spans.now() + budgets.init_share + budgets.answer_reserve
+            await self._channel.introduce(spans, deadline=deadline)
+        except PhaseFailed as failed:
+            if not failed.span.detail.get("clipped"):
+                self._early = failed, time.time()
+        self._before = spans.spans
+
     async def _begin_as_bridge(self) -> None:
         """Opens the channel before the first event, as SST's bridge does, and leaves as it does."""
         spans = SpanLog()
@@ -108,6 +135,15 @@ class Shim:
             await self._reply(invocation, decision.answer, spans, started=answered)
         finally:
             self._record(invocation, decision, spans)
+        is_answered = decision.strategy in THEIRS and not decision.answer.is_error
+        if self._replay is not None and is_answered:
+            await self._bring_kept_events(self._replay, invocation.deadline)
+
+    async def _bring_kept_events(self, replay: Replay, deadline: float) -> None:
+        async for each in replay.run(deadline):
+            spans = SpanLog()
+            spans.spans = list(each.spans)
+            self._record(each.invocation, Decision(Answer(b""), Strategy.OK, each.note), spans)
 
     async def _observe(self, invocation: Invocation, spans: SpanLog) -> None:
         """The same with a copy beside it, which is compared when the caller has its answer."""
@@ -138,6 +174,7 @@ class Shim:
         else:
             question = self._question(invocation, spans)
             try:
+                self._raise_early_failure()
                 answer, answered = await self._channel.ask(question)
             except PhaseFailed as failed:
                 self._breaker.note_failure(failed.span, now=time.time())
@@ -149,9 +186,18 @@ class Shim:
         began = spans.now()
         decision = await self._chain.answer(invocation, failure)
         ended = spans.now()
-        if decision.strategy in (Strategy.RETRY, Strategy.ROUTE):
+        if decision.strategy in THEIRS:
             self._breaker.note_success()
         return replace(decision, note=f"{decision.note} in {ended - began:.3f} s"), ended
+
+    def _raise_early_failure(self) -> None:
+        """The first event need not wait again for what has just failed.
+
+        An environment may wait for its first event for long; then the network may be another.
+        """
+        early, self._early = self._early, None
+        if early is not None and 0 <= time.time() - early[1] < EARLY_AGE:
+            raise early[0]
 
     def _question(self, invocation: Invocation, spans: SpanLog) -> Question:
         allowance = Allowance(self._config.budgets, invocation.deadline)
@@ -202,6 +248,7 @@ class Shim:
             note=decision.note,
         )
         self._write_line(encode_record(record))
+        self._channel.report(record)
 
 
 def _trust(ca: Path | None) -> ssl.SSLContext:

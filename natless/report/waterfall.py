@@ -107,7 +107,8 @@ def _percent(seconds: float, whole: float) -> float:
 
 def _draw_start(record: InvocationRecord, *, origin: float, seconds: float) -> Iterator[Bar]:
     """What passed before the guest had the event: above all the start of its process."""
-    waited = record.started - origin
+    ahead = [span.started for span in record.spans]  # the channel is opened before the event
+    waited = min([record.started, *ahead]) - origin
     if waited / seconds >= _WORTH_A_ROW:
         yield Bar(
             label="cold start" if record.cold else "wait",

@@ -34,6 +34,8 @@ class WorkerBudgets:
             ready (``reload.finish``).
         reserve: how long after an invocation a process is started in reserve, which waits for the
             next edit and then has only the handler to load (``reload.reserve``).
+        beat: between two signs that a handler is still at work, for guests that announced to wait
+            for them (SST's tasks ping every 5 s).
         handler: the longest a handler may take when its event has no deadline; Lambda's own
             longest timeout (``dev.total``).
     """
@@ -51,6 +53,7 @@ class WorkerBudgets:
     reload_quiet: float = 0.01
     reload_finish: float = 5.0
     reserve: float = 0.3
+    beat: float = 5.0
     handler: float = 900.0
 
 

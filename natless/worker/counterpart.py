@@ -2,28 +2,30 @@
 
 ::
 
-    INIT ──▶ its variables, a process with the handler
+    INIT ──▶ its variables, a process with the handler; HELLO to a guest that announced features
     NEXT ──▶ ping at once ──▶ the handler's answer ──▶ RESPONSE or ERROR, once per request id
       └─ no INIT seen yet: REBOOT, and the event waits for the INIT that follows
 
 An execution environment has one invocation at a time, so this side has one, too: a NEXT with
-another request id means that the function has given up the one before.
+another request id means that the function has given up the one before. A guest that announced it
+is told more: ACCEPTED in place of the ping, BEAT while the handler runs, and the answer once more
+for a request id that was answered before. SST's bridge announces nothing and is told none of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from event_protocol.live import MessageCode
+from event_protocol.live import FEATURES, Accepted, Beat, Feature, Hello, MessageCode
 from natless.journal import Journal
 from natless.lambda_host.clock import Clock, Timer, wait_first
 from natless.lambda_host.invocation import Failure
 from natless.lambda_host.launcher import Launcher
 from natless.lambda_host.runtime_session import Answer, Event
+from natless.worker.answers import Answers
 from natless.worker.config import LocalFunction, WorkerConfig
 from natless.worker.errors import PublishFailed
 from natless.worker.process import SOURCE, HandlerProcess
@@ -41,12 +43,13 @@ from natless.worker.slot import (
 SUPERSEDED = "superseded"
 FORGOTTEN = "forgotten"
 STOPPED = "stopped"
+CANCELLED = "cancelled"
 _LOST = {
     SUPERSEDED: "the function went on to another invocation",
     FORGOTTEN: "more execution environments are active than the worker keeps in mind",
     STOPPED: "the worker was stopped",
+    CANCELLED: "the function has its answer from somebody else",
 }
-ANSWERS_REMEMBERED = 100
 
 
 class Send(Protocol):
@@ -109,6 +112,7 @@ class Counterpart:
         send: publishes to the guest.
         spawn: runs a coroutine beside the caller.
         reserves: which environments keep a process for the next edit.
+        instance: which developer's side this is, for guests that want to tell two apart.
     """
 
     def __init__(
@@ -122,8 +126,10 @@ class Counterpart:
         send: Send,
         spawn: Spawn,
         reserves: Reserves,
+        instance: str = "",
     ) -> None:
         self.worker_id = worker_id
+        self._instance = instance
         self._config = config
         self._journal = journal
         self._clock = clock
@@ -143,7 +149,10 @@ class Counterpart:
         self._environment: dict[str, str] | None = None
         self._introduced: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._work: Work | None = None
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._features: frozenset[str] = frozenset()
+        self._is_debugging = False
+        self._beat: Timer | None = None
+        self._answers = Answers()
         self._rest: Timer | None = None
 
     @property
@@ -156,11 +165,15 @@ class Counterpart:
         """Whose code it runs; None before its INIT."""
         return self._function
 
-    def introduce(self, function_id: str, environment: Mapping[str, str]) -> None:
-        """Takes an INIT: which function it is, and its variables.
+    def introduce(
+        self, function_id: str, environment: Mapping[str, str], features: Sequence[str] = ()
+    ) -> None:
+        """Takes an INIT: which function it is, its variables, and what its guest can do.
 
-        Other variables than before mean other credentials.
+        Other variables than before mean other credentials. What both sides can do is agreed by a
+        HELLO.
         """
+        self._agree(features)
         function = self._config.find(function_id)
         if function is None:
             self._unknown = _not_here(function_id, tuple(self._config.functions))
@@ -172,17 +185,37 @@ class Counterpart:
             self._introduced.set_result(None)
 
     def take(self, work: Work) -> None:
-        """Begins an invocation. One that was seen already is not begun again."""
-        if work.request_id in self._seen:
+        """Begins an invocation, and says so. One that was seen already is not begun again."""
+        if work.request_id in self._answers:
             self._fact("worker.invocation.repeated", request_id=work.request_id)
+            answer = self._answers.find(work.request_id)
+            if answer is not None and Feature.REPEAT in self._features:
+                self._spawn(self._answer_again(work, *answer))
+            else:
+                self._acknowledge(work.request_id)
             return
-        self._seen[work.request_id] = None
-        if len(self._seen) > ANSWERS_REMEMBERED:
-            self._seen.popitem(last=False)
+        self._acknowledge(work.request_id)
+        self._answers.begin(work.request_id)
         self._withdraw(SUPERSEDED)
         self._work = work
         self._fact("worker.invocation.received", at=work.received, request_id=work.request_id)
         self._spawn(self._serve(work))
+        self._beat_later()
+
+    def cancel(self, request_id: str, *, reason: str) -> None:
+        """Nobody waits for this answer any more: its handler is stopped."""
+        if self._work is not None and self._work.request_id == request_id:
+            self._fact("worker.invocation.cancelled", request_id=request_id, reason=reason)
+            self._withdraw(CANCELLED)
+
+    def note_debugger(self, *, is_attached: bool) -> None:
+        """A debugger came or went: the guest then waits for as long as the developer thinks.
+
+        It is told at once, and with every beat. Guests that announced no beats wait as before.
+        """
+        if is_attached != self._is_debugging:
+            self._is_debugging = is_attached
+            self._beat_now()
 
     def reload(self, edit: Edit) -> None:
         """Starts the edited code."""
@@ -190,8 +223,9 @@ class Counterpart:
 
     def shut(self) -> None:
         """Starts nothing more of its own accord; :meth:`close` must follow."""
-        if self._rest is not None:
-            self._rest.cancel()
+        for timer in (self._rest, self._beat):
+            if timer is not None:
+                timer.cancel()
         self._slot.shut()
 
     async def close(self) -> None:
@@ -203,6 +237,58 @@ class Counterpart:
     def _withdraw(self, reason: str) -> None:
         if self._work is not None and not self._work.withdrawn.done():
             self._work.withdrawn.set_result(reason)
+
+    # -- what the guest is told beside answers -----------------------------------------------
+
+    def _agree(self, features: Sequence[str]) -> None:
+        self._features = frozenset(features) & frozenset(FEATURES)
+        if not self._features:
+            return
+        hello = Hello(self._features, self._instance, self._clock.wall())
+        self._tell(MessageCode.HELLO, hello.encode())
+        if self._work is not None:
+            self._beat_later()
+
+    def _acknowledge(self, request_id: str) -> None:
+        if Feature.ACCEPTED in self._features:
+            body = Accepted(request_id, self._clock.wall()).encode()
+            self._tell(MessageCode.ACCEPTED, body, request_id)
+        else:
+            self._tell(MessageCode.PING, b"{}\n", request_id)
+
+    def _beat_later(self) -> None:
+        if self._beat is not None:
+            self._beat.cancel()
+        if Feature.BEAT in self._features:
+            when = self._clock.now() + self._config.budgets.beat
+            self._beat = self._clock.call_at(when, self._beat_now)
+
+    def _beat_now(self) -> None:
+        """Says that the handler is still at work, if one is, and does so again later."""
+        work = self._work
+        if work is None or Feature.BEAT not in self._features:
+            return
+        beat = Beat(work.request_id, self._clock.wall(), self._is_debugging)
+        self._tell(MessageCode.BEAT, beat.encode(), work.request_id)
+        self._beat_later()
+
+    def _tell(self, code: MessageCode, body: bytes, request_id: str = "") -> None:
+        self._spawn(self._send_or_note(code, body, request_id))
+
+    async def _send_or_note(self, code: MessageCode, body: bytes, request_id: str) -> None:
+        give_up = self._clock.now() + self._config.budgets.publish
+        try:
+            await self._send(self.worker_id, code, body, give_up=give_up)
+        except PublishFailed as error:
+            said = code.name.lower()
+            self._fact(f"worker.{said}.failed", request_id=request_id, reason=str(error))
+
+    async def _answer_again(self, work: Work, code: MessageCode, body: bytes) -> None:
+        give_up = max(work.deadline, self._clock.now() + self._config.budgets.publish)
+        try:
+            await self._send(self.worker_id, code, body, name=work.request_id, give_up=give_up)
+        except PublishFailed as error:
+            self._failed(work, "not published", message=str(error), answered=False)
 
     # -- one invocation ----------------------------------------------------------------------
 
@@ -222,6 +308,8 @@ class Counterpart:
             await self._answer(work, outcome, is_init=is_init)
         if self._work is work:
             self._work = None
+            if self._beat is not None:
+                self._beat.cancel()
             self._rest_later()
 
     async def _handle(self, work: Work) -> tuple[Answer | Failure | None, bool]:
@@ -276,6 +364,10 @@ class Counterpart:
             code = MessageCode.INIT_ERROR if is_init else MessageCode.ERROR
         give_up = max(work.deadline, self._clock.now() + self._config.budgets.publish)
         name = "" if code is MessageCode.INIT_ERROR else work.request_id
+        if code is MessageCode.INIT_ERROR:
+            self._answers.lose(work.request_id)  # the next try may find mended code
+        elif Feature.REPEAT in self._features:
+            self._answers.keep(work.request_id, code, answer.body)
         try:
             await self._send(self.worker_id, code, answer.body, name=name, give_up=give_up)
         except PublishFailed as error:
@@ -289,6 +381,8 @@ class Counterpart:
             self._fact("worker.invocation.complete", **_times(work), bytes=len(answer.body))
 
     def _lost(self, work: Work, reason: str) -> None:
+        if Feature.REPEAT in self._features:
+            self._answers.lose(work.request_id)
         self._failed(work, reason, message=_LOST[reason], answered=False)
 
     def _failed(self, work: Work, reason: str, *, message: str, answered: bool) -> None:

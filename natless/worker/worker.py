@@ -7,12 +7,13 @@ import contextlib
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
 from event_protocol.errors import RemoteProtocolError
 from event_protocol.live import (
+    Cancel,
     Message,
     MessageCode,
     NextEvent,
@@ -20,11 +21,13 @@ from event_protocol.live import (
     decode_init,
     decode_next,
     decode_packet,
+    decode_report,
     dev_channel,
     encode_packet,
     split,
     worker_channel,
 )
+from event_protocol.phases import InvocationRecord
 from natless.errors import ComponentFailed, UsageError
 from natless.journal import Fact, Journal
 from natless.lambda_host.clock import Clock, SystemClock
@@ -32,10 +35,10 @@ from natless.lambda_host.launcher import HostLauncher, Launcher
 from natless.lambda_host.runtime_session import Event
 from natless.worker.config import LocalFunction, WorkerConfig
 from natless.worker.counterpart import Counterpart, Work, monotonic_deadline
-from natless.worker.errors import PublishFailed
 from natless.worker.link import Link
 from natless.worker.process import SOURCE
 from natless.worker.reload import Edit, watch_folders
+from natless.worker.report import describe_record
 from natless.worker.slot import Reserves
 
 _PACKETS_AT_ONCE = 8  # of one answer on their way; 1.4 MB of base64
@@ -74,6 +77,8 @@ class Worker:
         self._launcher = launcher or HostLauncher()
         self._reassembler = Reassembler()
         self._counterparts: OrderedDict[str, Counterpart] = OrderedDict()
+        self._instance = secrets.token_hex(8)
+        self._report_listeners: list[Callable[[InvocationRecord], None]] = []
         self._link: Link | None = None
         self._main: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -100,6 +105,15 @@ class Worker:
     def is_live(self) -> bool:
         """Whether it is subscribed right now."""
         return self._link is not None and self._link.is_live
+
+    def on_report(self, listener: Callable[[InvocationRecord], None]) -> Callable[[], None]:
+        """Calls ``listener`` with what guests of ours have measured, once they have answered.
+
+        Returns:
+            What ends that.
+        """
+        self._report_listeners.append(listener)
+        return lambda: self._report_listeners.remove(listener)
 
     def _make_link(self) -> Link:
         config = self.config
@@ -219,10 +233,18 @@ class Worker:
                 worker_id=message.source,
                 function_id=init.function_id,
                 variables=len(init.environment),
+                features=list(init.features),
             )
-            self._counterpart(message.source).introduce(init.function_id, init.environment)
+            self._counterpart(message.source).introduce(
+                init.function_id, init.environment, init.features
+            )
         elif message.code == MessageCode.NEXT:
             self._take_next(message)
+        elif message.code == MessageCode.CANCEL and message.source in self._counterparts:
+            cancel = Cancel.decode(message.body)
+            self._counterparts[message.source].cancel(cancel.request_id, reason=cancel.reason)
+        elif message.code == MessageCode.REPORT:
+            self._take_report(message)
 
     def _take_next(self, message: Message) -> None:
         now = self._clock.now()
@@ -230,9 +252,17 @@ class Worker:
         event = _read_event(invocation)
         longest = self.config.budgets.handler
         deadline = monotonic_deadline(event, now=now, wall=self._clock.wall(), longest=longest)
-        self._spawn(self._ping(message.source, event.request_id))
         withdrawn: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._counterpart(message.source).take(Work(event, now, deadline, withdrawn))
+
+    def _take_report(self, message: Message) -> None:
+        """What a guest of ours has measured; that of a function elsewhere comes no other way."""
+        record = decode_report(message.body)
+        if record.worker_id != message.source:
+            return
+        self._fact("worker.report.received", **describe_record(record))
+        for listener in self._report_listeners:
+            listener(record)
 
     def _counterpart(self, worker_id: str) -> Counterpart:
         counterpart = self._counterparts.get(worker_id)
@@ -247,6 +277,7 @@ class Worker:
                 send=self._send,
                 spawn=self._spawn,
                 reserves=self._reserves,
+                instance=self._instance,
             )
         self._counterparts.move_to_end(worker_id)
         return counterpart
@@ -267,15 +298,6 @@ class Worker:
             self._names.pop(worker_id, None)
 
     # -- what is sent ------------------------------------------------------------------------
-
-    async def _ping(self, worker_id: str, request_id: str) -> None:
-        give_up = self._clock.now() + self.config.budgets.publish
-        try:
-            await self._send(worker_id, MessageCode.PING, b"{}\n", give_up=give_up)
-        except PublishFailed as error:
-            self._fact(
-                "worker.ping.failed", worker_id=worker_id, request_id=request_id, reason=str(error)
-            )
 
     async def _send(
         self,

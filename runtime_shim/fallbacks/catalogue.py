@@ -15,6 +15,7 @@ from runtime_shim.fallbacks.http import HttpFallback
 from runtime_shim.fallbacks.observe import ObserveFallback
 from runtime_shim.fallbacks.ok import OkFallback
 from runtime_shim.fallbacks.partial import PartialFallback
+from runtime_shim.fallbacks.poll import PollFallback
 from runtime_shim.fallbacks.retry import RetryFallback
 from runtime_shim.fallbacks.route import RouteFallback
 from runtime_shim.fallbacks.sst_text import SstTextFallback
@@ -26,6 +27,7 @@ _BUILDERS: Mapping[Strategy, Callable[[ShimConfig, Random], Fallback]] = {
     Strategy.ERROR: lambda _config, _rng: ErrorFallback(),
     Strategy.RETRY: lambda config, rng: RetryFallback(config.budgets, rng=rng),
     Strategy.ROUTE: lambda config, _: RouteFallback(config),
+    Strategy.POLL: lambda config, _: PollFallback(config),
     Strategy.STATIC: lambda config, _: StaticFallback(config.static or b"null"),
     Strategy.OK: lambda config, _: OkFallback(config),
     Strategy.PARTIAL: lambda _config, _rng: PartialFallback(),

@@ -10,7 +10,7 @@ from runtime_shim.fallbacks.base import CannotAnswer, Failure, Fallback
 from runtime_shim.runtime_api import Answer, Invocation
 from runtime_shim.sentences import explain_span
 
-ASK_AGAIN = frozenset({Strategy.RETRY, Strategy.ROUTE, Strategy.FAITHFUL})
+ASK_AGAIN = frozenset({Strategy.RETRY, Strategy.ROUTE, Strategy.POLL, Strategy.FAITHFUL})
 """Strategies whose answer is the developer's own: it must not be told to stop before them."""
 
 

@@ -298,7 +298,8 @@ class ScriptedRelay:
     def __init__(self, developer: Developer | None) -> None:
         self.developer = developer
         self.connections: list[ServerConnection] = []
-        self.publishes: list[Publish] = []
+        self.publishes: list[Publish] = []  # to the developer's side
+        self.probes: list[Publish] = []  # of the guest to itself
         self.subscribed: list[Subscribe] = []
         self.offers: list[dict[str, str] | None] = []
         self.on_request: Callable[[ServerConnection, Request], Response | None] = (
@@ -308,6 +309,7 @@ class ScriptedRelay:
         self.on_init: Callable[[Send], Any] = _ack
         self.on_subscribe: Callable[[Send, Subscribe], Any] = _accept_subscription
         self.on_publish: Callable[[Send, Publish], Any] = accept_publication
+        self.on_probe: Callable[[Send, Publish], Any] = self.deliver_back
         self.port = 0
         self._subscription = "none"
 
@@ -350,12 +352,21 @@ class ScriptedRelay:
             self.subscribed.append(frame)
             self._subscription = frame.id
             await self.on_subscribe(send, frame)
+        elif isinstance(frame, Publish) and frame.channel == worker_channel("app", "dev", WORKER):
+            self.probes.append(frame)
+            await self.on_probe(send, frame)
         elif isinstance(frame, Publish):
             self.publishes.append(frame)
             accepted = await self.on_publish(send, frame)
             if accepted and self.developer is not None:
                 for event in frame.events:
                     await self.developer.take(event, self.say(send))
+
+    async def deliver_back(self, send: Send, frame: Publish) -> None:
+        """What a guest publishes to its own channel."""
+        await accept_publication(send, frame)
+        for event in frame.events:
+            await send(Data(self._subscription, event))
 
     async def deliver(self, event: str) -> None:
         """The developer's voice on the latest connection."""
@@ -553,6 +564,8 @@ def guest_environment(
         "NATLESS_APP": "app",
         "NATLESS_STAGE": "dev",
         "NATLESS_FUNCTION_ID": "fn",
+        # Most tests look at a channel that is opened for an event; test_shim_begin.py at the other.
+        "NATLESS_BUDGET_INIT_SHARE": "0",
     } | more
 
 

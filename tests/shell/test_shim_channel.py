@@ -10,7 +10,7 @@ from pathlib import Path
 
 from event_protocol.codec import encode
 from event_protocol.frames import Frame, Publish, PublishError, PublishSuccess, WireError
-from event_protocol.live import Message, MessageCode, decode_next
+from event_protocol.live import FEATURES, Message, MessageCode, decode_next
 from event_protocol.phases import Outcome, Phase, Strategy
 from tests.shell.shim_peers import (
     API_KEY,
@@ -26,7 +26,15 @@ from tests.shell.shim_peers import (
     request_id,
 )
 
-COLD = [Phase.RESOLVE, Phase.CONNECT, Phase.TLS, Phase.UPGRADE, Phase.INIT, Phase.SUBSCRIBE]
+COLD = [
+    Phase.RESOLVE,
+    Phase.CONNECT,
+    Phase.TLS,
+    Phase.UPGRADE,
+    Phase.INIT,
+    Phase.SUBSCRIBE,
+    Phase.PROBE,
+]
 WARM = [Phase.PUBLISH, Phase.DELIVER, Phase.HANDLE, Phase.REPLY]
 
 
@@ -98,7 +106,7 @@ async def test_init_carries_the_functions_environment_and_none_of_the_guests_own
         await lab.ask({})
         (init,) = lab.developer.inits
     assert init.function_id == "fn"
-    assert init.features == ("cancel",)
+    assert init.features == FEATURES
     assert init.environment["TABLE"] == "orders=eu"
     assert init.environment["AWS_SESSION_TOKEN"] == "role-token"
     assert not {name for name in init.environment if name.startswith("NATLESS_")}
@@ -270,7 +278,7 @@ async def test_a_rate_limit_is_met_with_a_pause_and_another_try(tmp_path: Path) 
     async with bench(tmp_path, set_up=limit, NATLESS_BUDGET_PUBLISH_PAUSE="0.01") as lab:
         posted, record = await lab.ask({"n": 1})
     assert posted.json == {"echo": {"n": 1}}
-    assert record.spans[6].detail["attempt"] == 3
+    assert record.spans[7].detail["attempt"] == 3
 
 
 async def test_a_channel_closed_while_idle_is_opened_again(tmp_path: Path) -> None:

@@ -198,8 +198,8 @@ class Guest:
         for packet in split(code, source=self.worker_id, id=name, body=body, chunk=chunk):
             await self._channel.push(encode_packet(packet))
 
-    async def introduce(self, *, function: str = "fn", **environment: str) -> None:
-        await self.send(MessageCode.INIT, encode_init(function, environment))
+    async def introduce(self, *features: str, function: str = "fn", **environment: str) -> None:
+        await self.send(MessageCode.INIT, encode_init(function, environment, features))
 
     async def invoke(
         self, request_id: str, event: object = None, *, seconds: float = 60.0, **headers: str

@@ -98,6 +98,7 @@ def test_phases_are_in_the_order_of_a_cold_call():
             "upgrade",
             "init",
             "subscribe",
+            "probe",
             "publish",
             "deliver",
             "handle",

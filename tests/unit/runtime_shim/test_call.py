@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import Iterable
@@ -8,12 +9,26 @@ from typing import Any
 import pytest
 
 from event_protocol.frames import Accepted, PublishError, PublishSuccess, Rejected, WireError
-from event_protocol.live import MessageCode, Packet, decode_init, decode_next, decode_packet, split
+from event_protocol.live import (
+    FEATURES,
+    Beat,
+    Feature,
+    MessageCode,
+    Packet,
+    decode_init,
+    decode_next,
+    decode_packet,
+    split,
+)
+from event_protocol.live import (
+    Accepted as Taken,
+)
 from event_protocol.phases import Outcome, Phase
 from runtime_shim.budgets import Allowance, Budgets
 from runtime_shim.call import Call
 from runtime_shim.config import Endpoint, ShimConfig
 from runtime_shim.errors import Obstacle, PhaseFailed
+from runtime_shim.mailbox import Agreement
 from runtime_shim.runtime_api import Answer, Invocation
 from runtime_shim.timing import SpanLog
 
@@ -42,8 +57,17 @@ class ScriptedLink:
         self.published: list[Packet] = []
         self.wants_init = False
         self.target = CONFIG.realtime
+        self.agreement = Agreement()
         self.is_listening = False
         self.waits: list[float] = []
+        self.proof: Exception | None = None  # what becomes of a probe
+        self.proofs = 0
+
+    async def prove(self, seconds: float) -> None:
+        assert seconds > 0
+        self.proofs += 1
+        if self.proof is not None:
+            raise self.proof
 
     def listen(self) -> None:
         self.is_listening = True
@@ -64,6 +88,8 @@ class ScriptedLink:
         operation = f"p-{len(self.published)}"
         if happening == CONFIRM:
             return PublishSuccess(operation, (Accepted("e", 0),))
+        if isinstance(happening, Packet) and happening.type == MessageCode.REBOOT:
+            self.wants_init = True  # as the mailbox does
         return happening(operation) if callable(happening) else happening
 
 
@@ -301,3 +327,135 @@ async def test_a_rate_limit_is_tried_again_until_the_tries_are_spent() -> None:
     failed = await failure(limit, limit, limit, CONFIRM, budgets=budgets)
     assert failed.span.outcome is Outcome.DENIED
     assert failed.span.detail["attempt"] == 3
+
+
+# --- what both sides have announced ---------------------------------------------------------------
+
+ACCEPTED = say(MessageCode.ACCEPTED, Taken("req").encode(), "a")
+BEAT = say(MessageCode.BEAT, Beat("req").encode(), "b")
+DEBUGGING = say(MessageCode.BEAT, Beat("req", is_debugging=True).encode(), "d")
+
+
+def silence(_: str) -> Any:
+    raise TimeoutError
+
+
+def agreed(*script: Any, **options: Any) -> tuple[Call, SpanLog, ScriptedLink]:
+    link = ScriptedLink(script)
+    link.agreement.features = frozenset(FEATURES)
+    return *call(link, **options), link
+
+
+async def test_that_this_request_was_accepted_is_a_first_word() -> None:
+    one, spans, _ = agreed(CONFIRM, ACCEPTED, RESPONSE)
+    assert (await one.run(is_new=False)).body == b'"ok"'
+    assert [span.phase for span in spans.spans] == [Phase.PUBLISH, Phase.DELIVER, Phase.HANDLE]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        say(MessageCode.ACCEPTED, Taken("another").encode()),
+        say(MessageCode.BEAT, Beat("another").encode()),
+        say(MessageCode.ACCEPTED, b"no json"),
+    ],
+)
+async def test_a_word_about_another_request_is_none(word: Packet) -> None:
+    one, _, link = agreed(CONFIRM, word)
+    link.agreement.features -= {Feature.REPEAT}
+    with pytest.raises(PhaseFailed) as caught:
+        await one.run(is_new=False)
+    assert (caught.value.phase, caught.value.is_accepted) == (Phase.DELIVER, False)
+
+
+async def test_who_said_hello_says_soon_that_it_has_the_event() -> None:
+    one, _, link = agreed(CONFIRM)
+    link.agreement.features -= {Feature.REPEAT}
+    with pytest.raises(PhaseFailed) as caught:
+        await one.run(is_new=False)
+    assert (caught.value.span.budget, caught.value.span.outcome) == ("dev.known", Outcome.TIMEOUT)
+
+
+async def test_an_event_that_nobody_takes_is_published_again_to_who_knows_repeats() -> None:
+    one, spans, link = agreed(CONFIRM, silence, CONFIRM, ACCEPTED, RESPONSE)
+    assert (await one.run(is_new=False)).body == b'"ok"'
+    first, again = link.published
+    assert (first.data, first.id != again.id) == (again.data, True)
+    assert [span.phase for span in spans.spans].count(Phase.PUBLISH) == 2
+
+
+async def test_an_event_is_published_once_to_who_does_not() -> None:
+    _, link = await answer(CONFIRM, PING, RESPONSE)
+    assert len(link.published) == 1
+    unanswered = ScriptedLink([CONFIRM])
+    one, _ = call(unanswered)
+    with pytest.raises(PhaseFailed):
+        await one.run(is_new=False)
+    assert len(unanswered.published) == 1
+
+
+async def test_a_side_that_is_not_heard_of_again_is_gone() -> None:
+    one, _, link = agreed(CONFIRM, ACCEPTED, BEAT)
+    with pytest.raises(PhaseFailed) as caught:
+        await one.run(is_new=False)
+    span = caught.value.span
+    assert (span.phase, span.outcome, span.budget) == (
+        Phase.HANDLE,
+        Outcome.TIMEOUT,
+        "dev.silence",
+    )
+    assert (caught.value.is_accepted, link.proofs) == (True, 1)
+    assert link.waits[-1] == pytest.approx(15.0, abs=0.1)
+
+
+async def test_a_channel_that_is_silent_is_told_from_a_side_that_is() -> None:
+    one, _, link = agreed(CONFIRM, ACCEPTED)
+    link.proof = TimeoutError()
+    with pytest.raises(PhaseFailed) as caught:
+        await one.run(is_new=False)
+    assert (caught.value.phase, caught.value.span.outcome) == (Phase.HANDLE, Outcome.CLOSED)
+
+
+async def test_who_may_not_probe_does_not_blame_the_channel() -> None:
+    one, _, link = agreed(CONFIRM, ACCEPTED)
+    link.proof = Obstacle(Outcome.DENIED, error_type="UnauthorizedException")
+    with pytest.raises(PhaseFailed) as caught:
+        await one.run(is_new=False)
+    assert caught.value.span.outcome is Outcome.TIMEOUT
+
+
+async def test_without_beats_only_the_whole_time_counts() -> None:
+    failed = await failure(CONFIRM, PING)
+    assert failed.span.budget == "dev.total"
+
+
+async def test_while_a_debugger_is_attached_only_silence_counts() -> None:
+    one, _, link = agreed(
+        CONFIRM, ACCEPTED, DEBUGGING, BEAT, RESPONSE, budgets=Budgets(dev_total=1.0)
+    )
+    assert (await one.run(is_new=False)).body == b'"ok"'
+    before, during, after = link.waits[-3:]
+    assert before < 1.0
+    assert during == pytest.approx(15.0, abs=0.1)
+    assert after < 1.0
+
+
+async def test_a_debugger_outlasts_the_functions_deadline() -> None:
+    link = ScriptedLink([CONFIRM, ACCEPTED, DEBUGGING, RESPONSE])
+    link.agreement.features = frozenset(FEATURES)
+    one, _ = call(link, budgets=Budgets(answer_reserve=19.9))
+    assert (await one.run(is_new=False)).body == b'"ok"'
+    assert link.waits[-1] == pytest.approx(15.0, abs=0.1)
+
+
+async def test_a_publish_that_is_given_up_says_so() -> None:
+    async def stop(_: float) -> Any:
+        raise asyncio.CancelledError
+
+    link = ScriptedLink([])
+    link.next_happening = stop  # type: ignore[method-assign]
+    one, spans = call(link)
+    with pytest.raises(asyncio.CancelledError):
+        await one.run(is_new=False)
+    (span,) = spans.spans
+    assert (span.outcome, span.detail["result"]) == (Outcome.CANCELLED, "cancelled")

@@ -109,7 +109,7 @@ def test_error_closes_every_list(text: str, expected: list[str]) -> None:
     assert list(parse_fallbacks(text)) == expected
 
 
-@pytest.mark.parametrize("text", ["worker", "poll", "http;error"])
+@pytest.mark.parametrize("text", ["worker", "polls", "http;error"])
 def test_an_unknown_fallback_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is none of deployed, http, error, retry"):
         parse_fallbacks(text)

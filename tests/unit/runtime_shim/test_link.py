@@ -28,7 +28,7 @@ from event_protocol.frames import (
 )
 from event_protocol.live import MessageCode, Packet, encode_packet
 from event_protocol.phases import Outcome
-from runtime_shim import link as module
+from runtime_shim import mailbox as module
 from runtime_shim.config import Endpoint, ShimConfig
 from runtime_shim.errors import Obstacle
 from runtime_shim.link import SUBSCRIPTION, Link, denied

@@ -86,11 +86,14 @@ class FakeLink:
 class FakeCall:
     script: list[Answer | PhaseFailed]
     news: list[bool]
-    features: frozenset[str] = frozenset()
+    introduced: int
 
     def __init__(self, link: FakeLink, _: Any, *, spans: SpanLog, **__: Any) -> None:
         self.link = link
         self.answered_at = spans.now()
+
+    async def run_introduction(self) -> None:
+        FakeCall.introduced += 1
 
     async def run(self, *, is_new: bool) -> Answer:
         self.news.append(is_new)
@@ -122,7 +125,7 @@ class Stage:
 @pytest.fixture(autouse=True)
 def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeLink.opened, FakeLink.failure = [], None
-    FakeCall.script, FakeCall.news = [], []
+    FakeCall.script, FakeCall.news, FakeCall.introduced = [], [], 0
     monkeypatch.setattr(module, "Link", FakeLink)
     monkeypatch.setattr(module, "Call", FakeCall)
 

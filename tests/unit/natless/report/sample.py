@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy
 from natless.explain import Dropper, NetworkFacts
@@ -79,7 +79,10 @@ def open_channel(clock: Clock) -> Iterator[Span]:
     yield clock.span(Phase.TLS, 2.4, budget="connect.tls", budget_seconds=5.0, host=REALTIME)
     yield clock.span(Phase.UPGRADE, 1.1, budget="connect.upgrade", budget_seconds=5.0, status=101)
     yield clock.span(Phase.INIT, 0.6, budget="connect.ack", budget_seconds=5.0)
-    yield clock.span(Phase.SUBSCRIBE, 0.7, budget="subscribe.ack", budget_seconds=3.0)
+    subscribe = clock.span(Phase.SUBSCRIBE, 0.7, budget="subscribe.ack", budget_seconds=3.0)
+    middle = (subscribe.started + subscribe.finished) / 2
+    yield replace(subscribe, finished=middle)
+    yield Span(Phase.PROBE, middle, subscribe.finished, Outcome.OK, "subscribe.live", 2.0)
 
 
 def call_worker(clock: Clock, *, cold: bool) -> Spans:
