@@ -74,7 +74,7 @@ class Session:
     async def arrival(self, clock: Clock, seconds: float) -> None:
         """Returns when there is an event, somebody else asks, the end came, or time is over."""
         self.wake()
-        if self._events:
+        if self._events or seconds <= 0:
             return
         asker = self._asker = asyncio.get_running_loop().create_future()
         timer = clock.call_at(clock.now() + seconds, lambda: _settle(asker))
