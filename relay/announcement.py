@@ -42,6 +42,8 @@ def describe_ready(relay: Relay, *, ca: Path | None) -> dict[str, Any]:
             "access_key_id": api.iam[0].access_key_id,
             "secret_access_key": api.iam[0].secret_access_key,
         }
+        if api.iam[0].session_token is not None:
+            ready["iam"]["session_token"] = api.iam[0].session_token
     return ready
 
 

@@ -75,11 +75,13 @@ class IamCredential:
     Attributes:
         access_key_id: who signs.
         secret_access_key: what proves it.
+        session_token: what temporary credentials must present as well; None takes any.
         policies: what they may do; None for everything.
     """
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
     policies: Policies | None = None
 
 

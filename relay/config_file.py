@@ -24,7 +24,7 @@
     id = "da2-…"                 # expires (a date and time) description
 
     [[api.iam]]
-    access_key_id = "…"          # secret_access_key
+    access_key_id = "…"          # secret_access_key session_token (then it must be presented)
     policies = ["policy.json"]   # IAM policy documents; left out: everything is allowed
 
     [[api.cognito]]
@@ -185,6 +185,7 @@ def _read_iam(table: _Table, *, folder: Path) -> IamCredential:
     credential = IamCredential(
         access_key_id=table.require("access_key_id", str),
         secret_access_key=table.require("secret_access_key", str),
+        session_token=table.take("session_token", str),
         policies=None if paths is None else _read_policies(paths, folder=folder),
     )
     table.done()

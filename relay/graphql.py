@@ -14,19 +14,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
-from relay.auth.base import AccessDenied, AccessRequest, Operation
+from relay.auth.base import AccessDenied, AccessRequest, Identity, Operation
 from relay.errors import Refusal
 from relay.front import Visit
 from relay.graphql_realtime import (
     OPERATION_PATH,
     GraphqlConnection,
     load_schema,
-    modes_of_graphql,
+    read_question,
 )
 from relay.graphql_table import ListenerTable
 from relay.http_replies import Reply, answer_preflight, answer_unknown, refuse
@@ -102,18 +102,22 @@ class Graphql:
         from relay.graphql_schema import Request, RequestIllegal, perform, read_request
 
         wanted: Request | Refusal
+        document: object = None
         try:
-            wanted = read_request(_parse(body))
+            document = _parse(body)
+            wanted = read_request(document)
         except RequestIllegal as error:
             wanted = Refusal("MalformedHttpRequestException", str(error))
         except Refusal as refusal:
             wanted = refusal
         # Who may not ask is not told what is wrong with the question.
         is_mutation = isinstance(wanted, Request) and wanted.kind == "mutation"
-        await self._authorize(request, body, api=api, visit=visit, is_mutation=is_mutation)
+        operation = Operation.PUBLISH if is_mutation else Operation.CONNECT
+        asked = self._ask(request, operation, body, api=api, visit=visit)
+        identity = await self._authorize(replace(asked, graphql=read_question(document)), api)
         if isinstance(wanted, Refusal):
             raise wanted
-        outcome = perform(wanted)
+        outcome = perform(wanted, denied=identity.denied_fields)
         limit = self.shared.limits.event_bytes
         if any(len(one.data.encode("utf-8", "replace")) > limit for one in outcome.publications):
             message = f"The payload of a subscription may have {limit} bytes."
@@ -122,18 +126,18 @@ class Graphql:
         visit.received += len(outcome.publications)
         return _dump(outcome.answer)
 
-    async def _authorize(
+    def _ask(
         self,
         request: web.BaseRequest,
+        operation: Operation,
         body: bytes,
         *,
         api: Api,
         visit: Visit,
-        is_mutation: bool,
-    ) -> None:
+    ) -> AccessRequest:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        asked = AccessRequest(
-            Operation.PUBLISH if is_mutation else Operation.CONNECT,
+        return AccessRequest(
+            operation,
             headers,
             api.config.api_id,
             api.config.http_host,
@@ -142,9 +146,10 @@ class Graphql:
             source_ip=visit.peer,
             path=OPERATION_PATH,
         )
-        allowed = api.modes.publish if is_mutation else api.modes.connect
+
+    async def _authorize(self, asked: AccessRequest, api: Api) -> Identity:
         try:
-            await api.access.decide(asked, modes_of_graphql(allowed))
+            return await api.access.decide(asked, api.modes.of(asked.operation))
         except AccessDenied as denied:
             if denied.message is None:
                 raise AccessDenied(_NOT_PRESENTED) from None

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from aiohttp import web
 
 from event_protocol.handshake import TOKEN_PREFIX, read_offer
-from relay.auth.base import AccessDenied, AuthMode, Operation
+from relay.auth.base import AccessDenied, GraphqlQuestion, Operation
 from relay.errors import Refusal
 from relay.front import Visit
 from relay.graphql_codec import (
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from relay.graphql_schema import Selection
 
 CONNECT_PATH = "/graphql/connect"  # what the signature of an upgrade covers
+# What a Lambda authorizer is told about an upgrade, as functions that allow for it compare it.
+CONNECT_QUESTION = GraphqlQuestion(operation_name="Deepdish:Connect")
 OPERATION_PATH = "/graphql"  # and that of everything else
 
 
@@ -101,8 +103,9 @@ class GraphqlConnection(Link):
             Operation.CONNECT,
             self._headers if presented is None else presented,
             path=CONNECT_PATH,
+            graphql=CONNECT_QUESTION,
         )
-        await self.api.access.decide(request, modes_of_graphql(self.api.modes.connect))
+        await self.api.access.decide(request, self.api.modes.connect)
 
     def _encode_refusal(self, error_type: str, message: str | None, code: int) -> bytes:
         return encode_refusal(error_type, message, code).encode()
@@ -155,8 +158,9 @@ class GraphqlConnection(Link):
             frame.authorization,
             body=frame.data.encode("utf-8", "surrogatepass"),
             path=OPERATION_PATH,
+            graphql=read_question(_parse(frame.data)),
         )
-        await self.api.access.decide(request, modes_of_graphql(self.api.modes.subscribe))
+        identity = await self.api.access.decide(request, self.api.modes.subscribe)
         if frame.id in self.listeners:
             raise Refusal("DuplicatedOperationError", f"Duplicated operation id {frame.id}")
         limit = self._shared.limits.subscriptions_per_connection
@@ -164,7 +168,7 @@ class GraphqlConnection(Link):
             message = f"A connection can have at most {limit} subscriptions."
             raise Refusal("MaxSubscriptionsReachedError", message)
         await load_schema()
-        return read_subscription(frame.data)
+        return read_subscription(frame.data, denied=identity.denied_fields)
 
     def _stop(self, frame: Stop) -> None:
         listener = self.listeners.pop(frame.id, None)
@@ -184,13 +188,17 @@ class GraphqlConnection(Link):
         self.listeners.clear()
 
 
-def modes_of_graphql(modes: frozenset[AuthMode]) -> frozenset[AuthMode]:
-    """Those of an API's modes that open its GraphQL doors.
-
-    A Lambda authorizer is not among them: that of a GraphQL API is asked something else than that
-    of an Event API, so the yes of ours would not mean what it says.
-    """
-    return modes - {AuthMode.LAMBDA}
+def read_question(document: object) -> GraphqlQuestion:
+    """What a request asks, whether it can be carried out or not."""
+    if not isinstance(document, Mapping):
+        return GraphqlQuestion()
+    query, name = document.get("query"), document.get("operationName")
+    variables = document.get("variables")
+    return GraphqlQuestion(
+        query if isinstance(query, str) else "",
+        name if isinstance(name, str) else None,
+        variables if isinstance(variables, Mapping) else {},
+    )
 
 
 def token_in_query(raw_query: str) -> str | None:
@@ -205,21 +213,35 @@ def token_in_query(raw_query: str) -> str | None:
     return None
 
 
-def read_subscription(data: str) -> Selection:
+def read_subscription(data: str, *, denied: frozenset[str] = frozenset()) -> Selection:
     """What the request of a ``start`` asks for.
 
+    Args:
+        data: the request as JSON text.
+        denied: fields, ``Type.field``, that the subscriber must not get.
+
     Raises:
-        Refusal: it is not JSON, cannot be parsed, or is no valid subscription.
+        Refusal: it is not JSON, cannot be parsed, is no valid subscription, or wants what is
+            denied.
     """
-    from relay.graphql_schema import RequestIllegal, read_request, subscribe
+    from relay.graphql_schema import FieldDenied, RequestIllegal, read_request, subscribe
 
     try:
         request = read_request(json.loads(data))
         if request.kind in ("query", "mutation"):
             message = f"A {request.kind} is not supported through the realtime channel."
             raise Refusal("UnsupportedOperation", message)
-        return subscribe(request)
+        return subscribe(request, denied=denied)
     except (ValueError, RecursionError):
         raise Refusal("BadRequestException", "The data of a start is not JSON.") from None
+    except FieldDenied as error:
+        raise Refusal("UnauthorizedException", error.message) from None
     except RequestIllegal as error:
         raise Refusal("BadRequestException", str(error)) from None
+
+
+def _parse(data: str) -> object:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None

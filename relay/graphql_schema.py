@@ -74,11 +74,13 @@ class Publication:
         name: of the channel.
         data: JSON text.
         selected: the fields that the mutation asked back; others are kept from subscribers.
+        key: of the mutation's root field in the answer.
     """
 
     name: str
     data: str
     selected: set[str] = field(default_factory=set)
+    key: str = ""
 
     def visible(self, name: str) -> str | None:
         """What a subscriber sees of a field."""
@@ -148,58 +150,99 @@ def read_request(document: object) -> Request:
     return Request(parsed, kind, variables, operation_name or None)
 
 
-def perform(request: Request) -> Outcome:
+def perform(request: Request, *, denied: frozenset[str] = frozenset()) -> Outcome:
     """Carries out a query or a mutation.
 
     What is wrong with it is in the answer, as GraphQL has it.
+
+    Args:
+        request: what is asked.
+        denied: fields, ``Type.field``, that come out as null. What they make null above them is not
+            published.
     """
     problems = _problems(request)
     if request.kind == "subscription":
         problems = [{"message": "A subscription needs a WebSocket.", "path": None}]
     if problems:
         return Outcome({"data": None, "errors": problems})
-    publications: list[Publication] = []
+    course = _Course(denied)
     result = execute_sync(
         SCHEMA,
         request.document,
-        context_value=publications,
+        context_value=course,
         variable_values=dict(request.variables or {}),
         operation_name=request.operation_name,
     )
     answer: dict[str, Any] = {"data": result.data}
     if result.errors:
         answer["errors"] = [_describe(error) for error in result.errors[:MAX_ERRORS]]
-    return Outcome(answer, publications)
+    data = result.data or {}
+    return Outcome(answer, [one for one in course.publications if data.get(one.key) is not None])
 
 
-def subscribe(request: Request) -> Selection:
+def subscribe(request: Request, *, denied: frozenset[str] = frozenset()) -> Selection:
     """What a subscription asks for.
 
     It is executed once with marks in place of values; where they come out is where values go.
 
+    Args:
+        request: what is asked.
+        denied: fields, ``Type.field``, that must not be asked for.
+
     Raises:
         RequestIllegal: it is no valid subscription.
+        FieldDenied: it asks for what is denied.
     """
     problems = _problems(request)
     if problems:
         raise RequestIllegal(problems[0]["message"])
-    asked: list[str] = []
+    course = _Course(denied)
     result = execute_sync(
         SCHEMA,
         request.document,
         root_value=_Marks(),
-        context_value=asked,
+        context_value=course,
         variable_values=dict(request.variables or {}),
         operation_name=request.operation_name,
     )
+    for error in result.errors or ():
+        if isinstance(error.original_error, FieldDenied):
+            raise error.original_error
     if result.errors or not result.data:
         message = result.errors[0].message if result.errors else "Nothing is subscribed to."
         raise RequestIllegal(message)
     ((key, channel),) = result.data.items()
-    if not asked or channel is None:  # __typename of the subscription itself
+    if not course.asked or channel is None:  # __typename of the subscription itself
         raise RequestIllegal("Nothing is subscribed to.")
     marks = {"\0name": "name", "\0data": "data", "Channel": "__typename"}
-    return Selection(asked[0], key, tuple((name, marks[mark]) for name, mark in channel.items()))
+    return Selection(
+        course.asked[0], key, tuple((name, marks[mark]) for name, mark in channel.items())
+    )
+
+
+class FieldDenied(GraphQLError):
+    """A field that a Lambda authorizer keeps from the caller."""
+
+
+@dataclass(slots=True)
+class _Course:
+    """One execution.
+
+    Attributes:
+        denied: fields, ``Type.field``, that nobody gets.
+        publications: what was published.
+        asked: the names that were subscribed to.
+    """
+
+    denied: frozenset[str]
+    publications: list[Publication] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def check(self, info: GraphQLResolveInfo[Any]) -> None:
+        """Lets nobody near a field that is denied."""
+        name = info.parent_type.name
+        if f"{name}.{info.field_name}" in self.denied:
+            raise FieldDenied(f"Not Authorized to access {info.field_name} on type {name}")
 
 
 class _Marks:
@@ -218,8 +261,10 @@ def _problems(request: Request) -> list[dict[str, Any]]:
 
 def _describe(error: GraphQLError) -> dict[str, Any]:
     locations = error.locations or []
+    denied = {"errorType": "Unauthorized"} if isinstance(error.original_error, FieldDenied) else {}
     return {
         "path": error.path,
+        **denied,
         "locations": [
             {"line": place.line, "column": place.column, "sourceName": None} for place in locations
         ],
@@ -244,6 +289,7 @@ def _parse_json_literal(node: ValueNode, _: object = None) -> str:
 
 
 def _resolve_channel_field(source: Publication | _Marks, info: GraphQLResolveInfo[Any]) -> str:
+    info.context.check(info)
     if isinstance(source, _Marks):
         return f"\0{info.field_name}"
     source.selected.add(info.field_name)
@@ -253,13 +299,15 @@ def _resolve_channel_field(source: Publication | _Marks, info: GraphQLResolveInf
 def _resolve_publish(
     _: object, info: GraphQLResolveInfo[Any], *, name: str, data: str
 ) -> Publication:
-    publication = Publication(name, data)
-    info.context.append(publication)
+    info.context.check(info)
+    publication = Publication(name, data, key=str(info.path.key))
+    info.context.publications.append(publication)
     return publication
 
 
 def _resolve_subscribe(source: _Marks, info: GraphQLResolveInfo[Any], *, name: str) -> _Marks:
-    info.context.append(name)
+    info.context.check(info)
+    info.context.asked.append(name)
     return source
 
 

@@ -28,7 +28,7 @@ from aiohttp import WSCloseCode, web
 
 from relay.admin import PREFIX as ADMIN_PREFIX
 from relay.admin import Admin
-from relay.auth.configured import Authorities, policies_of, secrets_of
+from relay.auth.configured import Authorities, policies_of, secrets_of, tokens_of
 from relay.clock import Clock, SystemClock
 from relay.config import RelayConfig
 from relay.control.signing import Signatures
@@ -224,6 +224,7 @@ class Relay:
         first = config.apis[0]
         return Signatures(
             secrets_of(credentials),
+            tokens=tokens_of(credentials),
             region=first.region,
             verify=first.verify,
             policies=policies_of(credentials),

@@ -32,6 +32,21 @@ class Operation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class GraphqlQuestion:
+    """What a GraphQL request asks, as far as it could be read.
+
+    Attributes:
+        query: its text.
+        operation_name: which operation of it, None if it does not say.
+        variables: as sent.
+    """
+
+    query: str = ""
+    operation_name: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class AccessRequest:
     """One operation that wants to be allowed.
 
@@ -51,6 +66,7 @@ class AccessRequest:
         source_ip: the peer's address.
         path: the path that a signature covers: ``/event``; GraphQL uses ``/graphql/connect`` and
             ``/graphql``.
+        graphql: what is asked, None for an operation of Events.
     """
 
     operation: Operation
@@ -65,6 +81,7 @@ class AccessRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     source_ip: str = ""
     path: str = "/event"
+    graphql: GraphqlQuestion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +92,12 @@ class Identity:
         mode: how it was proved.
         claims: what a handler sees as ``ctx.identity`` (``appsync-events.md`` 6.2), None for an API
             key.
+        denied_fields: of GraphQL, ``Type.field``, that a Lambda authorizer keeps from the caller.
     """
 
     mode: AuthMode
     claims: Mapping[str, Any] | None = None
+    denied_fields: frozenset[str] = frozenset()
 
 
 class AccessDenied(Exception):

@@ -56,6 +56,7 @@ class Authorities:
             authorizers.append(
                 Sigv4Authorizer(
                     secrets_of(config.iam),
+                    tokens=tokens_of(config.iam),
                     region=config.region,
                     verify=config.verify,
                     policies=policies_of(config.iam),
@@ -177,6 +178,13 @@ def function_url(uri: str, *, endpoint: str | None) -> str:
 def secrets_of(credentials: Sequence[IamCredential]) -> dict[str, str]:
     """The secrets by access key id."""
     return {one.access_key_id: one.secret_access_key for one in credentials}
+
+
+def tokens_of(credentials: Sequence[IamCredential]) -> dict[str, str]:
+    """The session tokens by access key id, of those that have one."""
+    return {
+        one.access_key_id: one.session_token for one in credentials if one.session_token is not None
+    }
 
 
 def policies_of(credentials: Sequence[IamCredential]) -> dict[str, Policies] | None:

@@ -7,7 +7,8 @@
                             └────────────────────────────────────┘
 
 Payload, answer, cache key and budget are those of the AWS AppSync Events developer guide,
-configure-event-api-auth, section on Lambda authorization.
+configure-event-api-auth, section on Lambda authorization. A GraphQL request is told and answered as
+the AWS AppSync developer guide has it, security-authz, section on AWS_LAMBDA authorization.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import re
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,8 @@ MAX_REMEMBERED = 4096
 
 CacheKey = tuple[str, str, bytes, str | None]
 
+_FIELD_ARN = re.compile(r"arn:[\w-]+:appsync:[^:]*:[^:]*:apis/([^/]+)/types/(\w+)/fields/(\w+)")
+
 
 class AnswerInvalid(Exception):
     """The function answered something that is no decision."""
@@ -52,11 +55,13 @@ class Decision:
         is_authorized: whether the operation is allowed.
         handler_context: what a handler sees as ``ctx.identity.handlerContext``.
         ttl: seconds the answer may be used again, None for the API's default.
+        denied_fields: names or ARNs of GraphQL fields that the caller does not get.
     """
 
     is_authorized: bool
     handler_context: Mapping[str, str]
     ttl: float | None
+    denied_fields: tuple[str, ...] = ()
 
 
 def read_answer(answer: object) -> Decision:
@@ -64,7 +69,7 @@ def read_answer(answer: object) -> Decision:
 
     Raises:
         AnswerInvalid: it is not an object with a boolean ``isAuthorized``, its context is not flat
-            or too large, or its TTL is not a number of seconds.
+            or too large, its TTL is not a number of seconds, or its denied fields no texts.
     """
     if not isinstance(answer, Mapping):
         raise AnswerInvalid("the answer is not an object")
@@ -74,10 +79,15 @@ def read_answer(answer: object) -> Decision:
     ttl = answer.get("ttlOverride")
     if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, (int, float))):
         raise AnswerInvalid("ttlOverride is not a number")
+    denied = answer.get("deniedFields") or []
+    if not isinstance(denied, list) or not all(isinstance(one, str) for one in denied):
+        raise AnswerInvalid("deniedFields is not a list of texts")
+    context = answer.get("handlerContext", answer.get("resolverContext"))
     return Decision(
         is_authorized=is_authorized,
-        handler_context=_read_context(answer.get("handlerContext")),
+        handler_context=_read_context(context),
         ttl=None if ttl is None else max(0.0, min(ttl, MAX_TTL)),
+        denied_fields=tuple(denied),
     )
 
 
@@ -138,7 +148,12 @@ class LambdaAuthorizer:
             self._remember(key, decision)
         if not decision.is_authorized:
             raise AccessDenied
-        return Identity(mode=self.mode, claims={"handlerContext": decision.handler_context})
+        name = "handlerContext" if request.graphql is None else "resolverContext"
+        return Identity(
+            mode=self.mode,
+            claims={name: decision.handler_context},
+            denied_fields=frozenset(_fields_of(decision.denied_fields, api_id=request.api_id)),
+        )
 
     async def _ask(self, request: AccessRequest, token: str) -> Decision:
         payload = {
@@ -147,9 +162,7 @@ class LambdaAuthorizer:
                 "apiId": request.api_id,
                 "accountId": self._account,
                 "requestId": self._new_request_id(),
-                "operation": request.operation.value,
-                "channelNamespaceName": request.namespace,
-                "channel": request.channel,
+                **_describe(request),
             },
             "requestHeaders": dict(request.headers),
         }
@@ -205,8 +218,38 @@ class HttpFunction:
         return json.loads(await self._fetcher.post(self._url, payload))
 
 
+def _describe(request: AccessRequest) -> dict[str, Any]:
+    """What is asked, in the words of the API that is asked."""
+    question = request.graphql
+    if question is None:
+        return {
+            "operation": request.operation.value,
+            "channelNamespaceName": request.namespace,
+            "channel": request.channel,
+        }
+    return {
+        "queryString": question.query,
+        "operationName": question.operation_name,
+        "variables": dict(question.variables),
+    }
+
+
+def _fields_of(denied: Sequence[str], *, api_id: str) -> Iterator[str]:
+    """``Type.field`` for each name, and for each ARN of this API."""
+    for one in denied:
+        arn = _FIELD_ARN.fullmatch(one)
+        if arn is None:
+            yield one
+        elif arn[1] == api_id:
+            yield f"{arn[2]}.{arn[3]}"
+
+
 def _cache_key(request: AccessRequest, token: str) -> CacheKey:
     digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+    if request.graphql is not None:
+        # By the whole question: a yes to one is never taken for a yes to another.
+        question = json.dumps(_describe(request), sort_keys=True).encode()
+        return (request.api_id, "GRAPHQL", digest, hashlib.sha256(question).hexdigest())
     channel = None if request.operation is Operation.CONNECT else request.channel
     return (request.api_id, request.operation.value, digest, channel)
 

@@ -30,6 +30,7 @@ from relay.auth.iam_policy import Policies, action_of, resources_of
 
 Verify = Literal["strict", "parse-only", "off"]
 
+TOKEN_HEADER = "x-amz-security-token"
 MAX_AGE = 300.0  # seconds; AWS General Reference: requests are valid for five minutes
 ACCOUNT = "000000000000"
 
@@ -117,10 +118,12 @@ class SignedRequest:
     Attributes:
         timestamp: the value of ``x-amz-date``.
         requests: the canonical requests that the client may have signed, most likely first.
+        token: the value of ``x-amz-security-token``, empty for none. It need not be signed.
     """
 
     timestamp: str
     requests: Iterable[str]
+    token: str = ""
 
 
 class SignatureVerifier:
@@ -128,6 +131,7 @@ class SignatureVerifier:
 
     Args:
         credentials: secret access key by access key id.
+        tokens: session token by access key id, of keys that have one; others may send any.
         region: the only region that is accepted in a scope; None accepts any.
         clock: wall clock, seconds since the epoch.
         max_age: how far ``x-amz-date`` may be from the clock, seconds, either way.
@@ -137,11 +141,13 @@ class SignatureVerifier:
         self,
         credentials: Mapping[str, str],
         *,
+        tokens: Mapping[str, str] | None = None,
         region: str | None = None,
         clock: Callable[[], float] = time.time,
         max_age: float = MAX_AGE,
     ) -> None:
         self._credentials = credentials
+        self._tokens = tokens or {}
         self._region = region
         self._clock = clock
         self._max_age = max_age
@@ -173,6 +179,7 @@ class SignatureVerifier:
         secret = self._credentials.get(parsed.access_key_id)
         if secret is None:
             raise SignatureError("The access key id of this signature is not known here.")
+        self._check_token(parsed.access_key_id, signed.token)
         key = self._signing_key(parsed, secret)
         expected: str | None = None
         for request in signed.requests:
@@ -181,6 +188,13 @@ class SignatureVerifier:
                 return
             expected = expected or request
         raise SignatureError(_mismatch(expected or ""))
+
+    def _check_token(self, access_key_id: str, presented: str) -> None:
+        wanted = self._tokens.get(access_key_id)
+        if wanted is not None and not hmac.compare_digest(
+            wanted.encode(), presented.encode("utf-8", "surrogatepass")
+        ):
+            raise SignatureError("The security token included in the request is invalid.")
 
     def _check_age(self, timestamp: str) -> None:
         try:
@@ -212,6 +226,7 @@ class Sigv4Authorizer:
 
     Args:
         credentials: secret access key by access key id; may be changed while in use.
+        tokens: session token by access key id, of keys that have one; proved with the signature.
         region: the only region that is accepted in a scope; None accepts any.
         verify: ``strict`` proves signatures; ``parse-only`` wants a well-formed one by anybody;
             ``off`` takes whatever claims to be a signature.
@@ -229,6 +244,7 @@ class Sigv4Authorizer:
         self,
         credentials: Mapping[str, str],
         *,
+        tokens: Mapping[str, str] | None = None,
         region: str | None = None,
         verify: Verify = "strict",
         policies: Mapping[str, Policies] | None = None,
@@ -239,6 +255,7 @@ class Sigv4Authorizer:
         self._credentials = credentials
         self._verifier = SignatureVerifier(
             credentials,
+            tokens=tokens,
             region=region if verify == "strict" else None,
             clock=clock,
             max_age=max_age,
@@ -270,7 +287,7 @@ class Sigv4Authorizer:
 
     def _prove(self, parsed: ParsedSignature, request: AccessRequest) -> None:
         # The date need not be among the signed headers: auvred's client signs without it.
-        date = request.credentials.get("x-amz-date") or request.headers.get("x-amz-date", "")
+        date = _presented(request, "x-amz-date")
         if self._verify == "parse-only":
             self._verifier.check_scope(parsed, timestamp=date)
             return
@@ -282,7 +299,8 @@ class Sigv4Authorizer:
             )
             for body in canonical.candidate_bodies(request)
         )
-        self._verifier.verify(parsed, SignedRequest(timestamp=date, requests=requests))
+        token = _presented(request, TOKEN_HEADER)
+        self._verifier.verify(parsed, SignedRequest(timestamp=date, requests=requests, token=token))
 
     def _check_policies(self, parsed: ParsedSignature, request: AccessRequest) -> None:
         if self._policies is None:
@@ -309,6 +327,11 @@ class Sigv4Authorizer:
             "cognitoIdentityAuthProvider": None,
         }
         return Identity(mode=self.mode, claims=claims)
+
+
+def _presented(request: AccessRequest, name: str) -> str:
+    """What an operation's credentials say, else the headers of its HTTP request."""
+    return request.credentials.get(name) or request.headers.get(name, "")
 
 
 def _denied(operation: Operation, message: str) -> AccessDenied:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from relay.auth import canonical
 from relay.auth.iam_policy import Policies
 from relay.auth.sigv4 import (
+    TOKEN_HEADER,
     ParsedSignature,
     SignatureError,
     SignatureVerifier,
@@ -60,6 +61,7 @@ class Signatures:
 
     Args:
         credentials: secret access key by access key id.
+        tokens: session token by access key id, of keys that have one.
         region: where a caller is who does not say.
         verify: as for the data plane; ``off`` takes unsigned requests too.
         policies: what each access key id may do; None allows everything to all.
@@ -72,6 +74,7 @@ class Signatures:
         *,
         region: str,
         verify: Verify,
+        tokens: Mapping[str, str] | None = None,
         policies: Mapping[str, Policies] | None = None,
         clock: Callable[[], float],
     ) -> None:
@@ -79,7 +82,7 @@ class Signatures:
         self._region = region
         self._verify = verify
         self._policies = policies
-        self._verifier = SignatureVerifier(credentials, clock=clock)
+        self._verifier = SignatureVerifier(credentials, tokens=tokens, clock=clock)
 
     def identify(self, request: ControlRequest) -> Caller:
         """Proves who calls, as far as it is wanted.
@@ -134,4 +137,7 @@ class Signatures:
             method=request.method,
             query=canonical.canonical_query(request.raw_query),
         )
-        self._verifier.verify(parsed, SignedRequest(timestamp=timestamp, requests=[text]))
+        token = request.headers.get(TOKEN_HEADER, "")
+        self._verifier.verify(
+            parsed, SignedRequest(timestamp=timestamp, requests=[text], token=token)
+        )

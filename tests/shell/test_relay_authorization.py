@@ -350,6 +350,113 @@ async def test_a_lambda_function_decides_for_each_operation_and_is_remembered(se
         assert len(asked) == 4
 
 
+QUERY = {
+    "publish": 'mutation M { publish(name: "room", data: "1") { name data } }',
+    "subscribe": 'subscription S { subscribe(name: "room") { name data } }',
+}
+
+
+@asynccontextmanager
+async def graphql_opened(caller, credentials):
+    """A GraphQL WebSocket and the first answer to its init."""
+    async with caller.session.ws_connect(
+        f"{caller.url}/graphql/realtime", protocols=["graphql-ws", offer(credentials)[1]]
+    ) as socket:
+        await socket.send_json({"type": "connection_init"})
+        yield socket, await socket.receive_json()
+
+
+async def graphql_subscribe(socket, credentials, name="s"):
+    """Starts a subscription; the answer, past keep-alives."""
+    extensions = {"authorization": credentials}
+    data = json.dumps({"query": QUERY["subscribe"], "operationName": "S"})
+    await socket.send_json(
+        {"id": name, "type": "start", "payload": {"data": data, "extensions": extensions}}
+    )
+    while (answer := await socket.receive_json())["type"] == "ka":
+        pass
+    return answer
+
+
+async def graphql_publish(caller, credentials):
+    document = {"query": QUERY["publish"]}
+    async with caller.session.post(
+        f"{caller.url}/graphql", json=document, headers=credentials
+    ) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_a_lambda_function_decides_for_graphql_by_the_question(served):
+    asked = []
+
+    async def invoke(request):
+        payload = await request.json()
+        asked.append(payload)
+        token, context = payload["authorizationToken"], payload["requestContext"]
+        denied = {"dumb": ["Mutation.publish"], "blind": ["Channel.data"]}.get(token, [])
+        is_authorized = token != "stranger" or context["operationName"] == "Deepdish:Connect"
+        return web.json_response({"isAuthorized": is_authorized, "deniedFields": denied})
+
+    provider = LambdaProvider(uri=await served({"/": invoke}))
+    async with opened(providers=(provider,)) as caller:
+        who = {name: {"Authorization": name} for name in ("friend", "dumb", "blind", "stranger")}
+        async with graphql_opened(caller, who["friend"]) as (socket, answer):
+            assert answer["type"] == "connection_ack"
+            assert (await graphql_subscribe(socket, who["friend"]))["type"] == "start_ack"
+            refused = await graphql_subscribe(socket, who["stranger"], "t")
+            assert refused["payload"]["errors"][0]["errorType"] == "UnauthorizedException"
+            refused = await graphql_subscribe(socket, who["blind"], "u")
+            assert refused["payload"]["errors"] == [
+                {
+                    "errorType": "UnauthorizedException",
+                    "message": "Not Authorized to access data on type Channel",
+                }
+            ]
+            for name, field in (("dumb", "publish"), ("blind", "data")):
+                status, answer = await graphql_publish(caller, who[name])
+                assert (status, answer["data"]) == (200, {"publish": None})
+                assert answer["errors"][0]["errorType"] == "Unauthorized"
+                assert field in answer["errors"][0]["path"]
+            assert (await graphql_publish(caller, who["stranger"]))[0] == 401
+            assert (await graphql_publish(caller, who["friend"]))[1]["data"]["publish"]
+            data = await socket.receive_json()  # the first: what was denied was not published
+            assert data["payload"] == {"data": {"subscribe": {"name": "room", "data": "1"}}}
+            assert (await graphql_publish(caller, who["friend"]))[0] == 200
+            assert (await socket.receive_json())["type"] == "data"
+        first, second, *_, last = (one["requestContext"] for one in asked)
+        assert (first["queryString"], first["variables"]) == ("", {})
+        assert (second["queryString"], second["operationName"]) == (QUERY["subscribe"], "S")
+        assert (last["queryString"], last["operationName"]) == (QUERY["publish"], None)
+
+
+async def test_who_has_nothing_of_an_apis_modes_opens_no_graphql(served):
+    async def invoke(_):
+        return web.json_response({"isAuthorized": False})
+
+    provider = LambdaProvider(uri=await served({"/": invoke}))
+    async with opened(providers=(provider,)) as caller:
+        async with graphql_opened(caller, {"Authorization": "x"}) as (_, answer):
+            assert answer["type"] == "connection_error"
+        assert (await graphql_publish(caller, {}))[0] == 401
+        assert (await graphql_publish(caller, {"Authorization": "x"}))[0] == 401
+
+
+async def test_a_session_token_is_asked_for_on_every_door_once_it_is_configured():
+    temporary = IamCredential(
+        access_key_id=KEY, secret_access_key=SECRET, session_token="the-token"
+    )
+    async with opened(iam=(temporary,)) as caller:
+        body = b'{"channel":"default/x","events":["1"]}'
+        for token, connects, publishes in (
+            ("the-token", "connection_ack", 200),
+            ("another", ("connection_error", "BadRequestException"), 401),
+            (None, ("connection_error", "BadRequestException"), 401),
+        ):
+            assert await caller.try_connect(caller.sign(b"{}", token=token)) == connects
+            answer = await caller.publish(caller.sign(body, token=token), body)
+            assert (answer if answer == 200 else answer[0]) == publishes
+
+
 async def test_all_of_it_can_be_written_into_a_file(tmp_path):
     (tmp_path / "policy.json").write_text(
         json.dumps({"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}})

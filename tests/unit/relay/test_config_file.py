@@ -54,6 +54,7 @@ id = "da2-2"
 [[api.iam]]
 access_key_id = "AKIA"
 secret_access_key = "secret"
+session_token = "token"
 
 [[api]]
 name = "second"
@@ -94,7 +95,8 @@ def test_everything_that_a_file_says_is_taken(tmp_path):
     assert [key.id for key in api.api_keys] == ["da2-1", "da2-2"]
     assert api.api_keys[0].expires == 1_798_761_600.0
     assert api.api_keys[1].expires is None
-    assert api.iam[0].secret_access_key == "secret"
+    assert (api.iam[0].secret_access_key, api.iam[0].session_token) == ("secret", "token")
+    assert '"token"' not in repr(config).replace("'", '"')
     assert second.name == "second"
 
 

@@ -83,6 +83,20 @@ def test_a_request_signed_with_another_secret_is_refused():
     assert signatures("parse-only").identify(request(secret="other")).access_key_id == KEY
 
 
+def test_a_session_token_that_is_configured_must_be_presented():
+    subject = Signatures(
+        {KEY: SECRET}, tokens={KEY: "t"}, region="us-east-1", verify="strict", clock=lambda: NOW
+    )
+    right, wrong = (
+        replace(request(), headers={**request().headers, "x-amz-security-token": token})
+        for token in ("t", "u")
+    )
+    assert subject.identify(right).access_key_id == KEY
+    for refused in (request(), wrong):
+        with pytest.raises(SignatureInvalid, match="security token"):
+            subject.identify(refused)
+
+
 @pytest.mark.parametrize("verify", ["strict", "parse-only"])
 @pytest.mark.parametrize(
     ("headers", "refusal"),

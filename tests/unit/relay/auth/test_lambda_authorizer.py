@@ -2,11 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 
 import pytest
 
 from relay.auth import lambda_authorizer
-from relay.auth.base import AccessDenied, AccessRequest, AuthMode, Operation
+from relay.auth.base import (
+    AccessDenied,
+    AccessRequest,
+    AuthMode,
+    GraphqlQuestion,
+    Operation,
+)
 from relay.auth.lambda_authorizer import HttpFunction, LambdaAuthorizer
 
 ALLOW = {"isAuthorized": True}
@@ -82,6 +89,43 @@ async def test_a_connect_has_no_channel():
     assert context["channelNamespaceName"] is None
 
 
+def question(query="query Q { getChannel { name } }", name="Q", **variables) -> AccessRequest:
+    asked = GraphqlQuestion(query, name, variables)
+    return replace(request(Operation.CONNECT), graphql=asked)
+
+
+async def test_of_graphql_the_function_is_told_the_question():
+    function = Function()
+    await LambdaAuthorizer(function, new_request_id=lambda: "r-1").authorize(question(a=1))
+    assert function.asked[0]["requestContext"] == {
+        "apiId": "a" * 26,
+        "accountId": "000000000000",
+        "requestId": "r-1",
+        "queryString": "query Q { getChannel { name } }",
+        "operationName": "Q",
+        "variables": {"a": 1},
+    }
+    assert function.asked[0]["requestHeaders"] == {"user-agent": "test"}
+
+
+async def test_a_yes_to_one_question_is_no_yes_to_another():
+    function = Function(ALLOW | {"ttlOverride": 60})
+    subject = LambdaAuthorizer(function)
+    questions = [question(), question(a=1), question(a=2), question("{ x }"), question(name=None)]
+    for each in (*questions, *questions, request(Operation.CONNECT)):
+        await subject.authorize(each)
+    assert len(function.asked) == len(questions) + 1
+
+
+async def test_denied_fields_come_as_names_or_as_arns_of_this_api():
+    arn = "arn:aws:appsync:us-east-1:000000000000:apis/{}/types/Channel/fields/{}"
+    denied = ["Mutation.publish", arn.format("a" * 26, "data"), arn.format("b" * 26, "name")]
+    answer = ALLOW | {"deniedFields": denied, "resolverContext": {"team": "blue"}}
+    identity = await LambdaAuthorizer(Function(answer)).authorize(question())
+    assert identity.denied_fields == {"Mutation.publish", "Channel.data"}
+    assert identity.claims == {"resolverContext": {"team": "blue"}}
+
+
 async def test_each_request_has_an_id_of_its_own():
     function = Function()
     subject = LambdaAuthorizer(function)
@@ -113,6 +157,8 @@ async def test_the_context_becomes_part_of_the_identity():
         ALLOW | {"handlerContext": {"a": []}},
         ALLOW | {"handlerContext": {"a": "x" * (5 * 1024 * 1024)}},
         ALLOW | {"ttlOverride": "5"},
+        ALLOW | {"deniedFields": "Mutation.publish"},
+        ALLOW | {"deniedFields": [1]},
         ALLOW | {"ttlOverride": True},
         RuntimeError("boom"),
         OSError("refused"),

@@ -6,6 +6,7 @@ import calendar
 import hashlib
 import json
 import time
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -168,6 +169,38 @@ async def test_every_vector_is_accepted(name):
     identity = await authorizer().authorize(request)
     assert identity.mode is AuthMode.AWS_IAM
     assert identity.claims["username"] == KEY
+
+
+@pytest.mark.parametrize("name", VECTORS)
+@pytest.mark.parametrize("carrier", ["credentials", "headers"])
+async def test_a_session_token_that_is_configured_must_be_presented(name, carrier):
+    make, headers, names, signature = VECTORS[name]
+    signed = headers | {"authorization": authorization(names, signature)}
+    subject = authorizer(tokens={KEY: "the token"})
+
+    def presenting(token):
+        said = {"x-amz-security-token": token}
+        if carrier == "credentials":
+            return make(signed | said)
+        return replace(make(signed), headers=said)
+
+    assert (await subject.authorize(presenting("the token"))).claims["username"] == KEY
+    for wrong in (make(signed), presenting("another"), presenting("the token "), presenting("")):
+        with pytest.raises(AccessDenied, match="security token") as caught:
+            await subject.authorize(wrong)
+        assert "the token" not in str(caught.value)
+    other = authorizer(tokens={"AKIDOTHER": "the token"})
+    assert await other.authorize(presenting("any"))
+
+
+async def test_a_signed_session_token_is_part_of_the_signature_and_compared():
+    def ask(token):
+        return connect(signed("{}", token=token))
+
+    subject = authorizer(tokens={KEY: "right"})
+    assert await subject.authorize(ask("right"))
+    with pytest.raises(AccessDenied, match="security token"):
+        await subject.authorize(ask("wrong"))  # correctly signed, but with somebody else's
 
 
 @pytest.mark.parametrize("name", VECTORS)
