@@ -1,6 +1,6 @@
 """``python -m relay``: the relay as a process.
 
-Exit codes: 0 after SIGTERM or Ctrl-C, 2 for a wrong flag, configuration or certificate, 3 when an
+Exit codes: 0 after SIGTERM, Ctrl-C or the end of its terminal, 2 for a wrong flag, configuration or certificate, 3 when an
 address cannot be used.
 """
 
@@ -15,7 +15,7 @@ import resource
 import signal
 import sys
 from asyncio import sslproto
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from relay.announcement import describe_ready, render_json, render_text
@@ -65,7 +65,7 @@ async def _serve(command: Command, journal: Journal) -> None:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, is_over.set)
-        loop.add_signal_handler(signal.SIGHUP, reload)
+        _watch_hangup(loop, reload=reload, end=is_over.set)
         if command.flags.until_eof:
             _watch_input(loop, is_over)
         ready = describe_ready(relay, ca=command.flags.ca)
@@ -91,6 +91,23 @@ def _open_state(command: Command) -> tuple[Command, Store]:
     except BaseException:
         store.close()
         raise
+
+
+def _watch_hangup(
+    loop: asyncio.AbstractEventLoop, *, reload: Callable[[], None], end: Callable[[], None]
+) -> None:
+    """SIGHUP reloads, as it does in daemons, unless it says that our terminal is gone.
+
+    Then nobody could end us any more, and the port would stay taken. ``nohup`` keeps us.
+    """
+    terminal = next((number for number in range(3) if os.isatty(number)), None)
+    is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+    def hang_up() -> None:
+        is_gone = terminal is not None and not os.isatty(terminal)
+        (end if is_gone and not is_kept else reload)()
+
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
 
 
 def _watch_input(loop: asyncio.AbstractEventLoop, is_over: asyncio.Event) -> None:

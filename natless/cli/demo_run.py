@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from natless.report.html_page import render_html
 from natless.report.json_doc import render_json
 from natless.report.junit_xml import render_junit
 from natless.report.terminal import print_run
+from natless.run_directory import open_run_directory
 from natless.scenario.side_by_side import run_side_by_side
 from natless.settings import load_settings
 from natless.vpc.backend import choose_network
@@ -53,15 +53,14 @@ def run_demo(
     if junit is not None:
         _make_folder(junit.parent, flag="--junit")
     progress = choose_progress(json_lines=as_json and not quiet, silent=quiet)
-    # A short path: the sockets of the lab live here, and a Unix socket's path has 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="natless-") as scratch, _record(out) as journal:
+    with open_run_directory() as scratch, _record(out) as journal:
         document = run_until_done(
             run_side_by_side(
                 settings,
                 topologies,
                 journal=journal,
                 progress=progress,
-                directory=Path(scratch),
+                directory=scratch,
                 network=network,
             )
         )

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shlex
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -23,6 +22,7 @@ from natless.dev import Dev, find_topology, open_dev
 from natless.errors import EnvironmentLacks, UsageError
 from natless.journal import Journal
 from natless.progress import choose_progress
+from natless.run_directory import open_run_directory
 from natless.runtimes.catalogue import name_handler
 from natless.settings import FunctionSettings, Settings, load_settings
 
@@ -54,13 +54,12 @@ def run_dev(
     networks = {
         each.name: _check_topology(find_topology(each, settings)) for each in settings.registry()
     }
-    # A short path: the sockets of the VPC live here, and a Unix socket's path has 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="natless-") as scratch, _open(journal_file) as journal:
+    with open_run_directory() as scratch, _open(journal_file) as journal:
         run_until_done(
             _run(
                 settings,
                 journal=journal,
-                directory=Path(scratch),
+                directory=scratch,
                 networks=networks,
                 as_json=as_json,
             )

@@ -89,7 +89,8 @@ def relay(
     """An AppSync Event API on this machine, for anybody's integration tests.
 
     Speaks TLS with a certificate of an authority that is made once for you; clients must trust the
-    file that it prints. SIGTERM and Ctrl-C drain it, SIGHUP reads the configuration again.
+    file that it prints. SIGTERM, Ctrl-C and closing the terminal drain it, SIGHUP reads the
+    configuration again.
     """
     import os
     import sys
@@ -144,14 +145,13 @@ def _make_certificate(said: Mapping[str, Any], *, region: str, hosts: Sequence[s
     Key and certificate lie in anonymous memory that the relay inherits: nothing is left on disk
     however it ends, and it can read them again on SIGHUP.
     """
-    import tempfile
-
     from natless.certificates import Authority
+    from natless.run_directory import open_run_directory
 
     authority = Authority.for_user()
     names = list(dict.fromkeys(_names(said, region=region, hosts=hosts)))
-    with tempfile.TemporaryDirectory(prefix="natless-relay-") as directory:
-        pair = authority.issue(names, directory=Path(directory))
+    with open_run_directory() as directory:
+        pair = authority.issue(names, directory=directory)
         served = [_keep_in_memory(path) for path in (pair.certificate, pair.key)]
     return ["--certificate", served[0], "--key", served[1], "--ca", str(authority.ca_path)]
 

@@ -26,6 +26,7 @@ from botocore.config import Config
 from natless.runtimes.node import node_version
 from tests.shell.lambda_scripts import until
 
+NATLESS = (sys.executable, "-P", "-m", "natless.cli")
 HANDLER = "import os\ndef handler(event, context):\n    return {}\n"
 
 
@@ -35,7 +36,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def natless(*argv: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "natless.cli", *argv]
+    command = [*NATLESS, *argv]
     return subprocess.run(
         command, cwd=cwd, env=environment(), capture_output=True, text=True, check=False, **options
     )
@@ -288,6 +289,30 @@ async def test_what_a_killed_loop_had_started_ends_too(tmp_path):
         assert processes_with(str(loop.scratch))
         await loop.end(signal.SIGKILL)
         await until(lambda: not processes_with(str(loop.scratch)))
+
+
+async def test_the_next_command_removes_what_a_killed_loop_has_left_and_nothing_else(tmp_path):
+    def start_another():
+        """A relay whose port is taken: it ends at once, with nothing to say on standard output."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            done = subprocess.run(
+                [*NATLESS, "relay", "--port", str(taken.getsockname()[1])],
+                env=environment(TMPDIR=str(tmp_path / "t")),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 3, done.stderr
+
+    async with dev(tmp_path) as loop:
+        (own,) = loop.scratch.iterdir()
+        await asyncio.to_thread(start_another)
+        assert (own / "task-0" / "handler.py").exists()
+        assert await loop.get() == (200, "first")
+        await loop.end(signal.SIGKILL)
+    assert (own / "server-key.pem").exists()
+    await asyncio.to_thread(start_another)
+    assert list(loop.scratch.iterdir()) == []
 
 
 # -- mistakes ------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import pty
 import signal
 import socket
 import ssl
@@ -423,3 +424,38 @@ async def test_it_ends_with_whoever_holds_its_standard_input(run, served):
             await connection.wait_closed()
         assert connection.close_code == 1001
     assert (await relay.ended())[0] == 0
+
+
+@pytest.mark.parametrize("prefix", [(), ("nohup",)])
+async def test_it_ends_with_its_terminal_unless_nohup_keeps_it(served, tmp_path, prefix):
+    terminal, theirs = pty.openpty()
+    log = tmp_path / "journal.jsonl"
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *("setsid", "--ctty", *prefix, sys.executable, "-P", "-m", "relay", *served),
+            *("--journal", str(log), "--api-key", "key"),
+            **dict.fromkeys(("stdin", "stdout", "stderr"), theirs),
+            cwd=tmp_path,
+        )
+    finally:
+        os.close(theirs)
+
+    async def wait_for(kind):
+        async with asyncio.timeout(BUDGET):
+            while not (log.exists() and kind in log.read_text()):  # noqa: ASYNC110  nobody tells us
+                await asyncio.sleep(0.01)
+
+    try:
+        await wait_for("relay.ready")
+        os.close(terminal)
+        if prefix:
+            await wait_for("relay.reload.complete")  # it lives, and took the signal for what it is
+            process.terminate()
+        async with asyncio.timeout(BUDGET):
+            assert await process.wait() == 0
+        assert ("relay.reload.complete" in log.read_text()) is bool(prefix)
+        assert "relay.drained" in log.read_text()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
