@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup demo test check format bench docs clean
+.PHONY: help setup doctor demo test check format bench docs clean
 help:    ## this list
 	@grep -hE '^[a-z]+: .*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 setup: .venv/ready  ## .venv with natless and what it needs
@@ -15,6 +15,8 @@ setup: .venv/ready  ## .venv with natless and what it needs
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
+doctor: setup  ## what this machine can do, and the fix for what it cannot
+	@$(BIN)/natless doctor $(ARGS)
 demo: setup  ## the same function on four networks, side by side
 	@$(BIN)/natless demo $(ARGS)
 test: setup  ## every test this machine can run; what it cannot, skips with a reason

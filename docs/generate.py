@@ -219,6 +219,10 @@ def exit_codes_page() -> str:
 | 143 | Terminated (SIGTERM); nothing is left running. | |
 
 Each error is one line on standard error, followed by one line with the next step.
+
+`natless doctor` exits with 0 when one of `natless demo`, `natless demo --network docker` and
+`docker compose up` works on the machine, and all that `--need` names; with 3 otherwise.
+[What it says](../howto/check-your-machine.md).
 """
 
 

@@ -10,6 +10,7 @@ import typer
 
 from natless.cli.demo import demo
 from natless.cli.dev import dev
+from natless.cli.doctor import doctor
 from natless.cli.invoke import invoke
 from natless.cli.relay import relay
 from natless.cli.running import Interrupted, Terminated
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(dev)
+app.command()(doctor)
 app.command()(invoke)
 app.command()(relay)
 app.add_typer(shim, name="shim")
@@ -58,17 +60,21 @@ def main() -> None:
     try:
         app(prog_name="natless")
     except NatlessError as error:
-        print(f"natless: {error}", file=sys.stderr)
+        _say(f"natless: {error}")
         if error.hint:
-            print(f"   next: {error.hint}", file=sys.stderr)
+            _say(f"   next: {error.hint}")
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, Interrupted):
-        print("natless: interrupted; nothing is left running", file=sys.stderr)
+        _say("natless: interrupted; nothing is left running")
         sys.exit(130)
     except Terminated as ended:
-        with suppress(OSError):  # a terminal that is gone takes no words
-            print(f"natless: {ended}; nothing is left running", file=sys.stderr, flush=True)
+        _say(f"natless: {ended}; nothing is left running")
         sys.exit(128 + ended.number)
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # the terminal may be gone, which is why we end
+        print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

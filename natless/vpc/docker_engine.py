@@ -239,14 +239,14 @@ class Engine:
         with contextlib.suppress(NotFound):
             self._client.api.remove_container(container, force=True, v=True)
 
-    def remove_leftovers(self) -> tuple[str, ...]:
-        """Removes the labs whose owner has ended without doing so; returns their names.
+    def find_leftovers(self) -> tuple[str, ...]:
+        """The names of the labs whose owner has ended without removing them.
 
         Raises:
             ComponentFailed: the engine refused.
         """
         dead = set()
-        with _explained("remove what ended runs have left"):
+        with _explained("look for what ended runs have left"):
             found: list[Any] = self._containers(None)
             found += self._client.networks.list(filters={"label": LAB})
             for each in found:
@@ -254,9 +254,19 @@ class Engine:
                 owner = Owner.parse(labels.get(OWNER, ""))
                 if owner is not None and owner.is_dead():
                     dead.add(labels[LAB])
+        return tuple(sorted(dead))
+
+    def remove_leftovers(self) -> tuple[str, ...]:
+        """Removes the labs whose owner has ended without doing so; returns their names.
+
+        Raises:
+            ComponentFailed: the engine refused.
+        """
+        dead = self.find_leftovers()
+        with _explained("remove what ended runs have left"):
             for lab in dead:
                 self.remove_lab(lab)
-        return tuple(sorted(dead))
+        return dead
 
     def _containers(self, lab: str | None) -> list[Any]:
         label = LAB if lab is None else f"{LAB}={lab}"

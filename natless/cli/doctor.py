@@ -1,0 +1,101 @@
+"""``natless doctor``: tries everything that natless needs on this machine, and says what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import textwrap
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from natless.doctor.finding import Ability
+
+if TYPE_CHECKING:
+    from natless.doctor import Conclusion, Finding
+
+_MARKS = {"ok": "ok", "warning": "warning", "lacks": "NO", "skipped": "-"}
+_COLOURS = {"ok": "green", "warning": "yellow", "lacks": "red", "skipped": None}
+_INDENT = 25
+_WIDEST = 110
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    need: Annotated[
+        list[Ability] | None,
+        typer.Option(help="Exit with 3 unless this works; may be repeated.  [default: any]"),
+    ] = None,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Remove first what killed runs have left.")
+    ] = False,
+) -> None:
+    """Try everything that natless needs on this machine; each is OK, or comes with the fix.
+
+    Ends with what the machine can do: `natless demo`, the same on Docker, `docker compose up`.
+    Exits with 0 when one of them works, and all that `--need` names; with 3 otherwise. Leaves
+    nothing.
+    """
+    from natless.doctor import conclude, examine
+    from natless.doctor import sweep as remove_leftovers
+
+    for removed in remove_leftovers() if sweep else ():
+        typer.echo(f"removed {removed}", err=as_json)
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not as_json:
+            _print(finding)
+    conclusion = conclude(findings)
+    if as_json:
+        _print_document(findings, conclusion)
+    else:
+        _print_conclusion(conclusion)
+    _exit(conclusion, need or [])
+
+
+def _exit(conclusion: Conclusion, need: list[Ability]) -> None:
+    """Ends with the code of ``EnvironmentLacks`` when what is needed does not work."""
+    from natless.errors import EnvironmentLacks
+
+    missing = [each.command for each in need if each not in conclusion.works]
+    if missing:
+        typer.echo(f"natless: needed and not working: {', '.join(missing)}", err=True)
+    if missing or not conclusion.works:
+        raise typer.Exit(EnvironmentLacks.exit_code)
+
+
+def _print(finding: Finding) -> None:
+    mark = typer.style(f"{_MARKS[finding.state]:<9}", fg=_COLOURS[finding.state])
+    lines = textwrap.wrap(finding.said, _width(), break_long_words=False, break_on_hyphens=False)
+    typer.echo(f"{mark}{finding.name:<{_INDENT - 9}}{lines[0]}")
+    for line in lines[1:]:
+        typer.echo(f"{'':<{_INDENT}}{line}")
+    if finding.fix and finding.state in ("lacks", "warning"):
+        # One line, however long: it is there to be copied.
+        typer.echo(f"{'':<{_INDENT}}{typer.style('fix:', bold=True)} {finding.fix}")
+
+
+def _print_conclusion(conclusion: Conclusion) -> None:
+    typer.echo("")
+    for line in textwrap.wrap(
+        conclusion.sentence, _width() + _INDENT, break_long_words=False, break_on_hyphens=False
+    ):
+        typer.echo(line)
+    typer.echo(f"next: {conclusion.next_step}")
+
+
+def _print_document(findings: list[Finding], conclusion: Conclusion) -> None:
+    document = {
+        "works": {str(each): each in conclusion.works for each in Ability},
+        "sentence": conclusion.sentence,
+        "next": conclusion.next_step,
+        "findings": [asdict(each) for each in findings],
+    }
+    typer.echo(json.dumps(document, indent=2))
+
+
+def _width() -> int:
+    columns = shutil.get_terminal_size().columns
+    return max(min(columns, _WIDEST) - _INDENT - 1, 30)
