@@ -1,7 +1,7 @@
 """``python -m relay``: the relay as a process.
 
-Exit codes: 0 after SIGTERM, Ctrl-C or the end of its terminal, 2 for a wrong flag, configuration or certificate, 3 when an
-address cannot be used.
+Exit codes: 0 after SIGTERM, Ctrl-C or the end of its terminal, 2 for a wrong flag, configuration or
+certificate, 3 when an address cannot be used.
 """
 
 from __future__ import annotations

@@ -133,8 +133,8 @@ def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m relay",
         description="An AWS AppSync Events API on this machine.",
-        epilog="SIGTERM drains, and so does closing the terminal; SIGHUP else reads the configuration"
-        " and the certificate again.",
+        epilog="SIGTERM drains, and so does closing the terminal; any other SIGHUP reads the"
+        " configuration and the certificate again.",
     )
     add = parser.add_argument
     add("--config", type=Path, metavar="FILE", help="relay.toml, for everything; flags win")
