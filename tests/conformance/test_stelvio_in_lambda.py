@@ -171,6 +171,33 @@ async def test_an_edit_shows_at_the_stubs_next_call(stelvio: Stelvio) -> None:
     )
 
 
+@pytest.mark.nightly
+async def test_a_stub_without_a_way_out_says_so_after_10_s_in_a_success(stelvio: Stelvio) -> None:
+    facts = Facts()
+    try:
+        await stelvio.field.vpc.apply(find("no-nat"))
+        async with stelvio.function(facts) as function:
+            result = await function.invoke(b'{"body":""}')
+    finally:
+        await stelvio.field.vpc.apply(find("nat"))
+    answer = json.loads(result.payload)
+    print(f"\nno way out: {result.duration:.1f} s, {answer}")
+    assert (result.function_error, answer["statusCode"]) == (None, 500)
+    assert json.loads(answer["body"])["error"].startswith("Failed to connect to AppSync")
+    assert 10 < result.duration < 12
+
+
+@pytest.mark.nightly
+async def test_a_stub_that_nobody_hears_waits_16_s(stelvio: Stelvio) -> None:
+    async with stelvio.function(Facts()) as function:
+        result = await function.invoke(b'{"body":""}')
+    answer = json.loads(result.payload)
+    print(f"\nnobody: {result.duration:.1f} s, {answer}")
+    assert (result.function_error, answer["statusCode"]) == (None, 500)
+    assert json.loads(answer["body"])["error"] == "Local dev server not responding"
+    assert 16 < result.duration < 18
+
+
 def prove_stub(test: str, *held: str) -> None:
     version = pip_version("stelvio", HERE / "python" / "stelvio.lock")
     client = "Stelvio (PyPI), stub and our worker"
