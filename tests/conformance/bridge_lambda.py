@@ -147,8 +147,3 @@ def log_of(facts: Facts, *, platform_lines: bool = True) -> str:
     """What stands in the function's log: its own lines and Lambda's, one a line."""
     kinds = {"lambda.log", "lambda.platform"} if platform_lines else {"lambda.log"}
     return "\n".join(str(fact.data["line"]) for fact in facts if fact.kind in kinds)
-
-
-async def next_line(facts: Facts) -> None:
-    """Returns when the function has printed another line."""
-    await facts.wait("lambda.log", count=len(facts.of("lambda.log")) + 1)

@@ -1,4 +1,4 @@
-"""A channel that acknowledges a subscription before it delivers, and SST's bridge."""
+"""A channel that acknowledges a subscription before it delivers: SST's bridge, and our shim."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.conformance.bridge_lambda import (
     bridge_function,
     log_of,
     natless_worker,
+    shim_function,
 )
 from tests.conformance.field import Field, open_field
 from tests.conformance.proofs import npm_version, prove
@@ -78,6 +79,28 @@ async def test_an_answer_that_comes_later_arrives(field: Field) -> None:
         "test_an_answer_that_comes_later_arrives",
         "SST's bridge (npm), late subscription",
         "the ping is lost, the answer of a slow handler arrives",
+    )
+
+
+async def test_the_shim_waits_until_its_subscription_delivers(field: Field) -> None:
+    (field.directory / "code" / "handler.py").write_text(QUICK)
+    facts = Facts()
+    async with (
+        natless_worker(field, Facts(), field.directory / "code"),
+        shim_function(field, facts) as function,
+    ):
+        await field.delivers_to(1)
+        result = await function.invoke(b'"x"')
+        await function.settled()
+    assert (result.function_error, result.payload) == (None, b'"x"')
+    (record,) = facts.of("shim.invocation")
+    assert record.data["strategy"] == "worker"
+    probe = next(span for span in record.data["spans"] if span["phase"] == "probe")
+    assert probe["finished"] - probe["started"] > LAG / 2
+    prove_late(
+        "test_the_shim_waits_until_its_subscription_delivers",
+        "SST's bridge (npm), late subscription",
+        "the shim in its place proves its subscription first, and is answered",
     )
 
 
