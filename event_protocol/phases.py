@@ -96,6 +96,11 @@ class Strategy(StrEnum):
     SST_TEXT = "sst_text"  # SST's own sentence, with a status that API Gateway accepts
     FAITHFUL = "faithful"  # what SST's bridge does; it may be no answer at all
 
+    @property
+    def is_developers(self) -> bool:
+        """Whether the developer's code answered, if only at a second try or by another way."""
+        return self in (Strategy.WORKER, Strategy.RETRY, Strategy.ROUTE, Strategy.POLL)
+
 
 @dataclass(frozen=True, slots=True)
 class InvocationRecord:

@@ -11,6 +11,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class NatlessError(Exception):
     """The root of all errors that a user may see.
@@ -49,3 +52,28 @@ class ComponentFailed(NatlessError):
     """A process of ours ended, or did not come up in time."""
 
     exit_code = 5
+
+
+@contextmanager
+def raising_first() -> Iterator[None]:
+    """Makes of a group of errors the first one of ours: what ran side by side failed side by side.
+
+    Raises:
+        NatlessError: if there is one in the group; it says enough.
+        BaseExceptionGroup: the group as it is, if there is none.
+    """
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error = _find_first(group)
+        if error is None:
+            raise
+        raise error from None
+
+
+def _find_first(group: BaseExceptionGroup[BaseException]) -> NatlessError | None:
+    for each in group.exceptions:
+        found = _find_first(each) if isinstance(each, BaseExceptionGroup) else each
+        if isinstance(found, NatlessError):
+            return found
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import shlex
 import socket
@@ -15,8 +16,11 @@ from pathlib import Path
 
 from natless.certificates import Authority, CertificatePair, aws_names
 from natless.deployed import deploy, locate
+from natless.errors import ComponentFailed, UsageError
 from natless.journal import Journal
-from natless.lambda_host.host import FunctionSpec, LambdaHost
+from natless.lambda_host.host import FunctionSpec, InvokeResult, LambdaHost
+from natless.lambda_host.output import Redactor
+from natless.measure.recorder import CallerResult
 from natless.progress import Progress
 from natless.relay_process import RelayReady, start_relay
 from natless.runtimes import Code, Family
@@ -121,6 +125,27 @@ class Lab:
             concurrency=environments,
         )
 
+    def judge(self, result: InvokeResult) -> CallerResult:
+        """What a caller got, with the developer's own lines of an error, without secrets.
+
+        Raises:
+            ComponentFailed: the call was refused, which no call of a lab is.
+        """
+        if result.status != 200:
+            raise ComponentFailed(
+                f"an invocation was refused with status {result.status}: {result.payload[:200]!r}",
+                hint="this is a fault of natless; please report it with the journal",
+            )
+        return CallerResult.from_reply(
+            result.request_id,
+            result.payload,
+            function_error=result.function_error,
+            started=result.started,
+            finished=result.finished,
+            folders=(self.settings.function.folder.resolve(), self.deployed.folder.resolve()),
+            mask=Redactor(os.environ | self.settings.function.environment),
+        )
+
     def _deployed_command(self) -> str:
         """What runs the deployed code; empty for the guest's own client with its own interpreter.
 
@@ -188,7 +213,7 @@ async def open_lab(
         network: what to build the VPC of, where that is decided already.
 
     Raises:
-        UsageError: the function's folder or handler is not there.
+        UsageError: the function's folder or handler is not there, or cannot run there.
         EnvironmentLacks: this machine can hold no lab.
         ComponentFailed: a part did not come up.
     """
@@ -197,6 +222,11 @@ async def open_lab(
         chosen = await asyncio.to_thread(choose_network, settings.demo.network)
     else:
         chosen = network
+    if chosen == "docker" and settings.function.extensions is not None:
+        raise UsageError(
+            "the function's container does not have the folder function.extensions",
+            hint="leave it out, or use --network netns",
+        )
     who = _Identity.make(region=settings.region, directory=directory)
     async with AsyncExitStack() as stack:
         with progress.step(_BUILDING[chosen]):

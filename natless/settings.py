@@ -7,6 +7,9 @@ plain frozen dataclasses.
 
 from __future__ import annotations
 
+import difflib
+import json
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +22,7 @@ from pydantic_settings import (
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from natless.errors import UsageError
@@ -35,6 +39,10 @@ def example_folder() -> Path:
 
 
 FUNCTION_NAME = r"^[A-Za-z0-9-_]{1,64}$"
+
+# What a process can be given: no name with an equals sign, and no byte 0 anywhere.
+VariableName = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$")]
+VariableValue = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
 Fallback = Literal[
     "faithful",
@@ -82,7 +90,7 @@ class FunctionSettings(BaseModel):
         20.0, ge=1, le=900, description="Seconds until Lambda ends an invocation."
     )
     memory: int = Field(1024, ge=128, le=10240, description="Megabytes, as the function is told.")
-    environment: dict[str, str] = Field(
+    environment: dict[VariableName, VariableValue] = Field(
         default_factory=dict, description="Environment variables of the function."
     )
     fallbacks: list[Fallback] = Field(
@@ -242,23 +250,71 @@ def load_settings(
 
     try:
         return Loaded()
+    except SettingsError as error:
+        raise _explain_variable(error) from error
     except ValidationError as error:
         raise UsageError(
             f"{_describe(error)} (from the command line, NATLESS_… or {path})",
-            hint="docs/reference/settings lists every key with what it may be",
+            hint=_advise(error),
         ) from error
+
+
+def _explain_variable(error: SettingsError) -> UsageError:
+    """Lists and tables are JSON in the environment: names the variable that is none."""
+    cause, name = error.__cause__, "a variable NATLESS_…"
+    if isinstance(cause, json.JSONDecodeError):
+        named = [n for n, v in os.environ.items() if n.startswith("NATLESS_") and v == cause.doc]
+        name = named[0] if named else name
+    return UsageError(
+        f"{name} is not JSON: {cause or error}",
+        hint='in the environment a list is written \'["nat", "no-nat"]\' and a table '
+        '\'{"KEY": "value"}\'',
+    )
+
+
+def _advise(error: ValidationError) -> str:
+    """What the key may be, or which keys there are in its place."""
+    model: type[BaseModel] = Settings
+    place = ""
+    for part in error.errors()[0]["loc"]:
+        info = model.model_fields.get(str(part))
+        if info is None:
+            return _name_keys(str(part), model)
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            model, place = kind, f"{place}{part}."
+            continue
+        default = info.get_default(call_default_factory=True)
+        shown = f" By default {json.dumps(default, default=str)}." if default else ""
+        return f"{place}{part}: {info.description}{shown}"
+    return _name_keys("", model)
+
+
+def _name_keys(wrong: str, model: type[BaseModel]) -> str:
+    if near := difflib.get_close_matches(wrong, model.model_fields, n=1):
+        return f"did you mean {near[0]}?"
+    return f"there are the keys {', '.join(model.model_fields)}"
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as stream:
-            return _from_its_place(tomllib.load(stream), path.parent)
+            said = tomllib.load(stream)
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file", hint="check the path after --config") from error
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", hint="make it readable") from error
+        hint = "name a file after --config" if path.is_dir() else "make it readable"
+        raise UsageError(f"{path}: {error.strerror}", hint=hint) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not TOML: {error}", hint="correct that line") from error
+    except RecursionError as error:
+        raise UsageError(
+            f"{path} nests too deeply", hint="write it as the reference page Settings shows"
+        ) from error
+    for name in ("function", "functions", "demo", "dev"):
+        if not isinstance(said.get(name, {}), dict):  # else a flag would hide the mistake
+            raise UsageError(f"{path}: {name} is a table", hint=f"begin it with [{name}]")
+    return _from_its_place(said, path.parent)
 
 
 def _from_its_place(said: dict[str, Any], place: Path) -> dict[str, Any]:
@@ -291,4 +347,5 @@ def _describe(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"]) or "settings"
     more = error.error_count() - 1
-    return f"{place}: {first['msg']}" + (f" (and {more} more)" if more else "")
+    said = "there is no such key" if first["type"] == "extra_forbidden" else first["msg"]
+    return f"{place}: {said}" + (f" (and {more} more)" if more else "")

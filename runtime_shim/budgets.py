@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
@@ -169,11 +169,18 @@ def budgets_from_environment(
         if not variable.startswith(PREFIX):
             continue
         if variable not in known:
-            raise ConfigError(f"{variable} is not a budget; there are {', '.join(sorted(known))}")
+            raise ConfigError(f"{variable} is not a budget{_nearest(variable, known)}")
         wanted[known[variable].name] = _parse_number(
             variable, text, is_count=known[variable].type == "int"
         )
     return replace(PROFILES[profile], **wanted)  # type: ignore[arg-type]  # counts were told apart
+
+
+def _nearest(variable: str, known: Iterable[str]) -> str:
+    import difflib  # only a mistake needs it
+
+    near = difflib.get_close_matches(variable, sorted(known), n=1)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(sorted(known))}"
 
 
 def _parse_number(variable: str, text: str, *, is_count: bool) -> float | int:

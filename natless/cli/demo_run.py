@@ -130,7 +130,8 @@ def _check_promises(document: RunDocument, out: Path) -> None:
     broken = [run for run in document.topologies if not run.kept]
     if broken:
         names = ", ".join(run.name for run in broken)
+        step = next((run.verdict.next_steps[0] for run in broken if run.verdict.next_steps), "")
         raise PromiseBroken(
             f"{names}: what was seen is not what the network promises",
-            hint=f"the phases of every call are in {out / 'report.html'}",
+            hint=f"{step} The phases of every call are in {out / 'report.html'}.".lstrip(),
         )

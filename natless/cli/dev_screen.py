@@ -294,14 +294,15 @@ class DevScreen:
         return remarks + ([Text(cause, style="yellow")] if cause else [])
 
     def _answerer(self, call: _Call, record: InvocationRecord) -> Text:
-        if record.strategy is Strategy.WORKER:
-            return Text("your code")
+        if record.strategy.is_developers:
+            how = "" if record.strategy is Strategy.WORKER else f", by {record.strategy}"
+            return Text(f"your code{how}")
         seen = describe_seen(self._evidence(call, record))
         return Text(f"not your code but fallback {record.strategy} ({seen})", style="yellow")
 
     def _cause(self, call: _Call, record: InvocationRecord) -> str:
         """The verdict, when it is another one than at the call before."""
-        if record.strategy is Strategy.WORKER:
+        if record.strategy.is_developers:
             self._last_cause = ""
             return ""
         verdict = explain(self._evidence(call, record))

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from event_protocol.phases import InvocationRecord
 from natless.journal import Journal
 from natless.lambda_host.host import FunctionSpec, InvokeResult, LambdaHost
+from natless.lambda_host.output import Redactor
 from natless.measure.recorder import CallerResult, Recorder
 from natless.report.document import (
     Platform,
@@ -30,6 +32,8 @@ from natless.vpc.model import ADDRESSES, Topology
 
 ENVIRONMENTS = 10
 """Execution environments at once: so many callers are answered side by side."""
+
+_FOLDERS = (Path("/app"), Path("/var/task"))  # the developer's code, and as it was deployed
 
 
 @dataclass(slots=True)
@@ -132,6 +136,8 @@ class DevLoop:
                     function_error=result.function_error,
                     started=result.started,
                     finished=result.finished,
+                    folders=_FOLDERS,
+                    mask=Redactor(self.spec.environment),
                 )
             )
         return result

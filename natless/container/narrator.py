@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import textwrap
 
+from event_protocol.phases import Strategy
 from natless.container.dev_loop import DevLoop
 from natless.journal import Fact
 from natless.measure.durations import humanize
@@ -40,8 +41,8 @@ class Narrator:
             return
         mine = [each for each in run.results if each.request_id == fact.data["request_id"]]
         took = f" after {humanize(mine[0].duration)}" if mine else ""
-        strategy = str(fact.data["strategy"])
-        by = "your code" if strategy == "worker" else f"the fallback {strategy!r}"
+        strategy = Strategy(fact.data["strategy"])
+        by = "your code" if strategy.is_developers else f"the fallback {strategy.value!r}"
         _say(f"{fact.data['topology']}: answered by {by}{took}")
         if run.verdict.cause != self._last_cause and not run.verdict.works:
             for line in textwrap.wrap(run.verdict.sentence, _WIDTH):

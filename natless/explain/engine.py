@@ -13,7 +13,7 @@ def explain(evidence: Evidence) -> Verdict:
     """Names the cause of what was measured. Always ends in a verdict, if only an honest one."""
     for recognise in CAUSES:
         if (verdict := recognise(evidence)) is not None:
-            return _say_how_often(verdict, evidence)
+            return _say_who_had_no_answer(_say_how_often(verdict, evidence), evidence)
     return unknown.explain(evidence)
 
 
@@ -24,3 +24,16 @@ def _say_how_often(verdict: Verdict, evidence: Evidence) -> Verdict:
         return verdict
     share = f"In {failure.count} of {failure.total} calls: "
     return replace(verdict, sentence=share + verdict.sentence)
+
+
+def _say_who_had_no_answer(verdict: Verdict, evidence: Evidence) -> Verdict:
+    """Whoever expects the deployed code to answer wants to know why it did not."""
+    in_vain = evidence.asked_in_vain
+    if verdict.works or not in_vain:
+        return verdict
+    name, _, reason = in_vain[0].partition(": ")
+    return replace(
+        verdict,
+        sentence=f"{verdict.sentence} The fallback {name} had no answer: {reason}.",
+        evidence=(*verdict.evidence, *(f"no answer by {each}" for each in in_vain)),
+    )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy
-from natless.measure.recorder import CallerResult, find_failure
+from natless.measure.recorder import CallerResult, find_failure, find_setback
 
 _AT_ONCE = 0.5  # seconds; a resolver inside a VPC answers in milliseconds, also when it refuses
 
@@ -33,6 +34,11 @@ _INSIDE = tuple(
 
 
 MESSAGE_LENGTH = 300  # characters of a foreign text that go into reports
+
+# What the guest notes of a fallback that had no answer: "…; deployed could not: why; …".
+_COULD_NOT = re.compile(
+    r"; (?P<name>\w+) could not: (?P<reason>.+?)(?=; \w+ could not: |; answered by |$)"
+)
 
 
 def is_inside(address: str) -> bool:
@@ -170,8 +176,23 @@ class Evidence:
 
     @property
     def failure(self) -> Failure | None:
-        """The most frequent way in which calls ended early, None when the worker answered all."""
+        """The most frequent way in which calls ended early, None when your code answered all."""
         return observe_failure(self.records)
+
+    @property
+    def setback(self) -> Failure | None:
+        """What most often kept the developer's answer back at first; None when nothing did."""
+        return _observe(self.records, find_setback)
+
+    @property
+    def asked_in_vain(self) -> tuple[str, ...]:
+        """Which fallbacks had no answer and why, the most frequent first: ``deployed: …``."""
+        found = Counter(
+            f"{match['name']}: {_shorten(match['reason'])}"
+            for record in self.records
+            for match in _COULD_NOT.finditer(record.note)
+        )
+        return tuple(text for text, _ in found.most_common(2))
 
     @property
     def total(self) -> int:
@@ -186,18 +207,32 @@ class Evidence:
     @property
     def handler_errors(self) -> tuple[CallerResult, ...]:
         """The calls that the developer's handler answered with an error."""
-        by_worker = {r.request_id for r in self.records if r.strategy is Strategy.WORKER}
+        return self._errors_by(lambda strategy: strategy.is_developers)
+
+    @property
+    def deployed_errors(self) -> tuple[CallerResult, ...]:
+        """The calls that the deployed code answered with an error."""
+        return self._errors_by(lambda strategy: strategy in (Strategy.DEPLOYED, Strategy.OBSERVE))
+
+    def _errors_by(self, is_meant: Callable[[Strategy], bool]) -> tuple[CallerResult, ...]:
+        theirs = {record.request_id for record in self.records if is_meant(record.strategy)}
         return tuple(
             result
             for result in self.results
-            if result.answered and result.error_type and result.request_id in by_worker
+            if result.answered and result.error_type and result.request_id in theirs
         )
 
 
 def observe_failure(records: Iterable[InvocationRecord]) -> Failure | None:
     """Groups the failed calls by how they ended, and describes the largest group."""
+    return _observe(records, find_failure)
+
+
+def _observe(
+    records: Iterable[InvocationRecord], find: Callable[[InvocationRecord], Span | None]
+) -> Failure | None:
     all_records = tuple(records)
-    failed = [(record, span) for record in all_records if (span := find_failure(record))]
+    failed = [(record, span) for record in all_records if (span := find(record))]
     if not failed:
         return None
     kinds = Counter(_kind_of(span) for _, span in failed)
@@ -212,6 +247,16 @@ def observe_failure(records: Iterable[InvocationRecord]) -> Failure | None:
         count=len(group),
         total=len(all_records),
     )
+
+
+def _shorten(reason: str) -> str:
+    """An error of a runtime is JSON: its type and message say enough."""
+    head, brace, rest = reason.partition("{")
+    try:
+        said = json.loads(brace + rest)
+        return f"{head}{said['errorType']}: {said['errorMessage']}"
+    except (ValueError, KeyError, TypeError):
+        return reason
 
 
 def _kind_of(span: Span) -> tuple[Any, ...]:

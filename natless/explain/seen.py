@@ -7,6 +7,7 @@ from typing import Protocol
 from event_protocol.phases import Outcome, Phase
 from natless.explain.evidence import Evidence, Failure
 from natless.measure.durations import humanize
+from natless.measure.recorder import REFUSED_TO_START
 
 _WORDS = {
     Outcome.REFUSED: "connection refused",
@@ -60,22 +61,38 @@ def _what(failure: Failure) -> str:
 
 def describe_seen(evidence: Evidence) -> str:
     """What the run showed: ``works``, or the most frequent failure and its share."""
-    failure = evidence.failure
-    if failure is None:
-        if evidence.lost:
-            return f"{len(evidence.lost)} of {evidence.total} not answered"
-        return "works" if evidence.records else "nothing measured"
-    share = f" ({failure.count} of {failure.total})" if failure.is_partial else ""
-    return describe_failure(failure) + share
+    if (failure := evidence.failure) is not None:
+        return describe_failure(failure) + _share(failure.count, failure.total)
+    if lost := evidence.lost:
+        refused = sum(result.error_type == REFUSED_TO_START for result in lost)
+        if refused == len(lost):
+            return "guest does not start" + _share(refused, evidence.total)
+        return f"{len(lost)} of {evidence.total} not answered"
+    if (setback := evidence.setback) is not None:
+        return f"works after {describe_failure(setback)}" + _share(setback.count, setback.total)
+    if errors := evidence.handler_errors:
+        return "works, handler fails" + _share(len(errors), evidence.total)
+    return "works" if evidence.records else "nothing measured"
+
+
+def _share(count: int, total: int) -> str:
+    return f" ({count} of {total})" if count < total else ""
 
 
 def is_kept(promise: PromiseLike, evidence: Evidence) -> bool:
-    """Whether every call ended as the topology promises."""
+    """Whether every call ended as the topology promises.
+
+    A network that promises a failure keeps its word also when the guest then found another way: at
+    first each call must have met it.
+    """
     failure = evidence.failure
     if not evidence.records or evidence.lost:
         return False
-    if promise.outcome is Outcome.OK or failure is None:
-        return promise.outcome is Outcome.OK and failure is None
+    if promise.outcome is Outcome.OK:
+        return failure is None
+    failure = failure or evidence.setback
+    if failure is None:
+        return False
     return (
         not failure.is_partial
         and failure.phase is promise.phase

@@ -59,6 +59,7 @@ class Verdict:
         evidence: the observations that carry the sentence, one a line.
         certainty: how far these reach.
         candidates: what else would show this picture, the most frequent first.
+        excerpt: lines of the developer's own output that show it, such as the end of a traceback.
     """
 
     cause: str
@@ -70,6 +71,7 @@ class Verdict:
     evidence: tuple[str, ...] = ()
     certainty: Certainty = Certainty.PROVEN
     candidates: tuple[Candidate, ...] = ()
+    excerpt: tuple[str, ...] = ()
 
     @property
     def documentation(self) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from event_protocol.phases import Phase
 from natless.explain.evidence import Evidence, Failure, is_inside
 from natless.explain.seen import describe_failure
 from natless.measure.durations import humanize
+from natless.measure.recorder import CallerResult
 
 
 def name_of(failure: Failure) -> str:
@@ -87,4 +91,19 @@ def _of_calls(evidence: Evidence) -> list[str]:
         lines.append(f"{failure.count} of {failure.total} calls ended this way")
     if evidence.lost:
         lines.append(f"{len(evidence.lost)} of {evidence.total} callers got no answer")
+    if errors := evidence.deployed_errors:
+        count = f"{len(errors)} of {evidence.total}"
+        lines.append(f"the deployed code answered {count} calls with an error: {words_of(errors)}")
     return lines
+
+
+def words_of(errors: Sequence[CallerResult]) -> str:
+    """What answers said that were errors: the most frequent one, and how many others there are."""
+    said = Counter(
+        f"{error.error_type}: {error.error_message}" if error.error_message else error.error_type
+        for error in errors
+    )
+    first = said.most_common(1)[0][0]
+    others = len({error.error_type for error in errors} - {first.partition(":")[0]})
+    more = f" (and {others} other kind{'s' * (others != 1)})" if others else ""
+    return first + more

@@ -3,7 +3,7 @@
 from natless.measure.compare import Comparison, compare
 from natless.measure.durations import humanize
 from natless.measure.histogram import Histogram, Percentiles
-from natless.measure.recorder import CallerResult, Measured, Recorder, find_failure
+from natless.measure.recorder import CallerResult, Measured, Recorder, find_failure, find_setback
 
 __all__ = [
     "CallerResult",
@@ -14,5 +14,6 @@ __all__ = [
     "Recorder",
     "compare",
     "find_failure",
+    "find_setback",
     "humanize",
 ]

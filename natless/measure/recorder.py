@@ -8,21 +8,26 @@ writes no record, and a caller that went away has no result.
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy
+from natless.measure.function_error import TIMED_OUT, FunctionError, Mask
 from natless.measure.histogram import Histogram, Percentiles
 
 KEPT_COUNT = 1000  # records and results kept word by word; the percentiles count all of them
+
+REFUSED_TO_START = "LiveBridge.ConfigInvalid"
+"""What the guest says, by ``init/error``, when it cannot use what it was configured with."""
 
 # What Lambda itself says when a function gave no answer (Lambda developer guide,
 # "Understanding the Lambda execution environment lifecycle"; error types as in the invoke payload).
 LOST_ERROR_TYPES = frozenset(
     {
-        "Sandbox.Timedout",
+        TIMED_OUT,
+        REFUSED_TO_START,
         "Runtime.ExitError",
         "Runtime.InvalidEntrypoint",
         "Runtime.InvalidWorkingDir",
@@ -42,6 +47,8 @@ class CallerResult:
         answered: whether the function answered at all. An error of the handler is an answer; the
             end of the function by Lambda (timeout, exit) is none.
         error_type: ``errorType`` of the reply when it was an error, else empty.
+        error_message: its ``errorMessage``, cut, without secrets.
+        error_trace: the end of its trace, as far as it is the developer's own code.
     """
 
     request_id: str
@@ -49,6 +56,8 @@ class CallerResult:
     finished: float
     answered: bool = True
     error_type: str = ""
+    error_message: str = ""
+    error_trace: tuple[str, ...] = ()
 
     @property
     def duration(self) -> float:
@@ -64,27 +73,35 @@ class CallerResult:
         function_error: str | None,
         started: float,
         finished: float,
+        folders: Sequence[Path] = (),
+        mask: Mask | None = None,
     ) -> CallerResult:
-        """Judges a reply of the Invoke API by its ``X-Amz-Function-Error`` and its payload."""
-        error_type = _read_error_type(payload) if function_error else ""
+        """Judges a reply of the Invoke API by its ``X-Amz-Function-Error`` and its payload.
+
+        A worker answers in Lambda's words when its handler ended by itself. Only the guest's record
+        tells that apart from the end of the guest: :class:`Recorder` puts both together.
+
+        Args:
+            request_id: the invocation's id.
+            payload: of the reply.
+            function_error: the header; None for a success.
+            started: monotonic seconds at which the caller asked.
+            finished: monotonic seconds at which the reply was there.
+            folders: where the developer's code lies, here and as it was deployed.
+            mask: blots secrets out of an error's words.
+        """
+        if not function_error:
+            return cls(request_id, started, finished)
+        error = FunctionError.parse(payload, folders=folders, mask=mask)
         return cls(
             request_id=request_id,
             started=started,
             finished=finished,
-            answered=error_type not in LOST_ERROR_TYPES,
-            error_type=error_type,
+            answered=error.error_type not in LOST_ERROR_TYPES,
+            error_type=error.error_type,
+            error_message=error.message,
+            error_trace=error.trace,
         )
-
-
-def _read_error_type(payload: bytes) -> str:
-    try:
-        body = json.loads(payload)
-    except ValueError:
-        return "Unknown"
-    # Lambda's own timeout has carried no errorType for years, only this text.
-    if isinstance(body, dict) and "Task timed out" in str(body.get("errorMessage", "")):
-        return "Sandbox.Timedout"
-    return str(body.get("errorType", "Unknown")) if isinstance(body, dict) else "Unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +138,8 @@ class Recorder:
         self._by: Counter[Strategy] = Counter()
         self._failed: Counter[Phase] = Counter()
         self._answered = 0
+        # Calls of which one side was seen yet, and whether that side knows of an answer.
+        self._half_seen: OrderedDict[str, bool] = OrderedDict()
 
     @property
     def records(self) -> tuple[InvocationRecord, ...]:
@@ -142,13 +161,32 @@ class Recorder:
             self._phases.setdefault(phase, Histogram()).add(seconds)
         if (failed := find_failure(record)) is not None:
             self._failed[failed.phase] += 1
+        has_replied = _has_replied(record)
+        was_answered = self._meet(record.request_id, has_replied)
+        if was_answered is False and has_replied:
+            self._answered += 1
+            self._results = [
+                replace(each, answered=True) if each.request_id == record.request_id else each
+                for each in self._results
+            ]
 
     def add_result(self, result: CallerResult) -> None:
         """Takes what the caller got of one invocation."""
+        if self._meet(result.request_id, result.answered) and not result.answered:
+            result = replace(result, answered=True)
         if len(self._results) < self._kept_count:
             self._results.append(result)
         self._caller_latency.add(max(0.0, result.duration))
         self._answered += result.answered
+
+    def _meet(self, request_id: str, knows_answer: bool) -> bool | None:
+        """Whether the other side of a call knows of an answer; None when it was not seen yet."""
+        if request_id in self._half_seen:
+            return self._half_seen.pop(request_id)
+        self._half_seen[request_id] = knows_answer
+        if len(self._half_seen) > self._kept_count:
+            self._half_seen.popitem(last=False)
+        return None
 
     def summarize(self) -> Measured:
         """Everything so far, in numbers."""
@@ -172,9 +210,25 @@ def _sum_phases(record: InvocationRecord) -> dict[Phase, float]:
 
 
 def find_failure(record: InvocationRecord) -> Span | None:
-    """The span at which the channel gave up; None when the worker answered, or none is told."""
-    if record.strategy is Strategy.WORKER:
-        return None  # what failed on the way was tried again with success
+    """The span at which the channel gave up; None when the developer answered, or none is told."""
+    return None if record.strategy.is_developers else _find_decisive(record)
+
+
+def find_setback(record: InvocationRecord) -> Span | None:
+    """What kept the developer's answer back at first; None when nothing did, or it never came.
+
+    What the guest's own repetitions overcame within one try is none.
+    """
+    is_later = record.strategy.is_developers and record.strategy is not Strategy.WORKER
+    return _find_decisive(record) if is_later else None
+
+
+def _find_decisive(record: InvocationRecord) -> Span | None:
     failed = [span for span in record.spans if span.outcome is not Outcome.OK]
     decisive = [span for span in failed if span.outcome is not Outcome.CANCELLED] or failed
     return decisive[-1] if decisive else None
+
+
+def _has_replied(record: InvocationRecord) -> bool:
+    """Whether the Runtime API took an answer from the guest."""
+    return any(span.phase is Phase.REPLY and span.outcome is Outcome.OK for span in record.spans)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from event_protocol.phases import InvocationRecord, Strategy
+from event_protocol.phases import InvocationRecord
 from natless.measure.durations import humanize
 from natless.measure.recorder import CallerResult
 
@@ -60,7 +60,7 @@ def draw_calls(
             x=round(index * slot, 3),
             width=round(slot * 0.72, 3),
             height=round(min(max(seconds / scale * 100, _LEAST_HEIGHT), 100.0), 2),
-            kind="worker" if record.strategy is Strategy.WORKER else "fallback",
+            kind="worker" if record.strategy.is_developers else "fallback",
             is_cut=seconds > scale,
             text=f"call {index + 1}: {humanize(seconds)}, {record.strategy}"
             f"{', cold' if record.cold else ''}",

@@ -147,13 +147,16 @@ class TopologyRun:
         """Who answered, as a table shows it: ``worker``, ``fallback: deployed``."""
         if not self.by:
             return "nobody"
-        names = {
-            strategy: "worker" if strategy is Strategy.WORKER else f"fallback: {strategy}"
-            for strategy in self.by
-        }
+        names = {strategy: _name_answerer(strategy) for strategy in self.by}
         if len(self.by) == 1 and sum(self.by.values()) == self.total:
             return next(iter(names.values()))
         return ", ".join(f"{names[strategy]} {count}" for strategy, count in self.by.items())
+
+
+def _name_answerer(strategy: Strategy) -> str:
+    if strategy is Strategy.WORKER:
+        return "worker"
+    return f"worker, by {strategy}" if strategy.is_developers else f"fallback: {strategy}"
 
 
 @dataclass(frozen=True, slots=True)

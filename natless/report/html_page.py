@@ -19,7 +19,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from event_protocol.phases import InvocationRecord, Strategy
+from event_protocol.phases import InvocationRecord
 from natless.explain.verdict import Certainty
 from natless.measure.compare import compare
 from natless.measure.durations import humanize
@@ -184,7 +184,7 @@ def _choose_waterfalls(topology: TopologyRun) -> Iterable[Waterfall]:
     if not warm:
         return
     typical = warm[(len(warm) - 1) // 2]
-    if cold is None or typical.strategy is Strategy.WORKER:
+    if cold is None or typical.strategy.is_developers:
         title = "a typical call, warm" if cold else "a typical call"
         yield draw_waterfall(typical, title=title, caller=callers.get(typical.request_id))
 

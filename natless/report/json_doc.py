@@ -92,6 +92,8 @@ _RESULT = object_of(
     Member("finished_at", SECONDS, "finished"),
     Member("answered", FLAG),
     Member("error_type", TEXT),
+    Member("error_message", TEXT),
+    Member("error_trace", list_of(TEXT)),
 )
 
 _CANDIDATE = object_of(
@@ -109,6 +111,7 @@ _VERDICT = object_of(
     Member("certainty", one_of(Certainty)),
     Member("candidates", list_of(_CANDIDATE)),
     Member("evidence", list_of(TEXT)),
+    Member("excerpt", list_of(TEXT)),
 )
 
 _NETWORK = object_of(

@@ -53,7 +53,8 @@ def _case(topology: TopologyRun, *, network: str) -> ElementTree.Element:
             "\n".join(f"{probe.name}: saw {probe.seen}" for probe in broken) or message
         )
     output = ElementTree.SubElement(case, "system-out")
-    output.text = _clean(f"[{topology.verdict.cause}] {topology.verdict.sentence}")
+    verdict = topology.verdict
+    output.text = _clean("\n".join((f"[{verdict.cause}] {verdict.sentence}", *verdict.excerpt)))
     return case
 
 

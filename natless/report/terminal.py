@@ -159,6 +159,8 @@ def _remarks(topology: TopologyRun) -> Iterator[tuple[Text, int]]:
     if verdict.works and verdict.cause == "works":
         return
     yield Text(f"{verdict.sentence} ").append(f"[{verdict.cause}]", style="dim"), indent
+    for line in verdict.excerpt:
+        yield Text(f"| {line}", style="dim"), indent + 2
     for check in _ways_to_tell(verdict):
         yield Text(f"- {check}", style="dim"), indent + 2
 

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy
+from event_protocol.phases import InvocationRecord, Outcome, Phase, Span
 from natless.measure.durations import humanize
 from natless.measure.recorder import CallerResult
 
@@ -149,7 +149,7 @@ def _label(span: Span) -> str:
 
 def _draw_fallback(record: InvocationRecord, *, origin: float, seconds: float) -> Iterator[Bar]:
     """The time between the channel's failure and the answer belongs to the fallback."""
-    if record.strategy is Strategy.WORKER:
+    if record.strategy.is_developers:
         return
     channel = [span for span in record.spans if span.phase is not Phase.REPLY]
     replies = [span.started for span in record.spans if span.phase is Phase.REPLY]

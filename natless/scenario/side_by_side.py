@@ -7,12 +7,12 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from natless.errors import ComponentFailed
+from natless.errors import raising_first
 from natless.journal import Fact, Journal
 from natless.lab import Lab, open_lab
 from natless.lambda_host.host import InvokeResult, LambdaHost
@@ -33,6 +33,9 @@ from natless.scenario.network_facts import (
 from natless.settings import Settings
 from natless.vpc.backend import Network
 from natless.vpc.model import ADDRESSES, Topology
+
+Judge = Callable[[InvokeResult], CallerResult]
+"""Makes of a reply what its caller got."""
 
 
 async def run_side_by_side(
@@ -97,7 +100,7 @@ async def _run_topology(lab: Lab, topology: Topology, progress: Progress) -> Top
         environments = (
             1 if topology.promise.is_working else min(demo.environments, demo.invocations)
         )
-        calls = _Calls(make_events(environments + demo.invocations, seed=demo.seed))
+        calls = _Calls(make_events(environments + demo.invocations, seed=demo.seed), lab.judge)
         async with lab.function(environments=environments) as function:
             step.say("first call of each execution environment, a cold start")
             opening = await calls.make(function, environments, at_once=environments, step=step)
@@ -127,8 +130,9 @@ async def _run_topology(lab: Lab, topology: Topology, progress: Progress) -> Top
 class _Calls:
     """Makes the calls of one topology, from one row of events."""
 
-    def __init__(self, events: Iterator[bytes]) -> None:
+    def __init__(self, events: Iterator[bytes], judge: Judge) -> None:
         self._events = events
+        self._judge = judge
 
     async def make(self, function: LambdaHost, count: int, *, at_once: int, step: Step) -> Recorder:
         """Invokes ``count`` times, ``at_once`` at a time; returns what both sides saw."""
@@ -138,14 +142,15 @@ class _Calls:
         async def call_in_turn() -> None:
             nonlocal done
             for event in waiting:
-                recorder.add_result(_judge(await function.invoke(event)))
+                recorder.add_result(self._judge(await function.invoke(event)))
                 done += 1
                 step.say(f"{done} of {count} calls answered")
 
         end = function.on_record(recorder.add_record)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(at_once, count)):
-                group.create_task(call_in_turn())
+        with raising_first():
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(at_once, count)):
+                    group.create_task(call_in_turn())
         await function.settled()  # a record leaves as a log line, after the answer
         end()
         return recorder
@@ -177,21 +182,6 @@ def make_events(count: int, *, seed: int) -> Iterator[bytes]:
                 "number": number,
             }
         ).encode()
-
-
-def _judge(result: InvokeResult) -> CallerResult:
-    if result.status != 200:
-        raise ComponentFailed(
-            f"an invocation was refused with status {result.status}: {result.payload[:200]!r}",
-            hint="this is a fault of natless; please report it with journal.jsonl",
-        )
-    return CallerResult.from_reply(
-        result.request_id,
-        result.payload,
-        function_error=result.function_error,
-        started=result.started,
-        finished=result.finished,
-    )
 
 
 class _RelayCounts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from natless.explain.causes import (
+    answered_later,
     authorization_denied,
     certificate,
     channel_silent,
@@ -21,7 +22,9 @@ from natless.explain.causes import (
     endpoint_refuses,
     endpoint_silent,
     function_lost,
+    guest_refused,
     handler_error,
+    handler_exit,
     http_refused,
     nobody_answers,
     subscribe_refused,
@@ -41,8 +44,11 @@ Cause = Callable[[Evidence], Verdict | None]
 
 CAUSES: tuple[Cause, ...] = (
     # nothing ended early
+    handler_exit.explain,
     handler_error.explain,
+    answered_later.explain,
     works.explain,
+    guest_refused.explain,
     function_lost.explain,
     # names
     dns_no_such_name.explain,

@@ -29,6 +29,9 @@ def explain(evidence: Evidence) -> Verdict | None:
             "Raise the function's timeout, so that the wait ends before the function does.",
             "If it exited by itself (Runtime.ExitError), start its bootstrap by hand.",
         ),
-        evidence=observations(evidence),
+        evidence=(
+            *dict.fromkeys(f"Lambda said: {each.error_message}" for each in lost[:3]),
+            *observations(evidence),
+        ),
         certainty=Certainty.OPEN,
     )

@@ -19,9 +19,13 @@ def explain(evidence: Evidence) -> Verdict | None:
         cause="works",
         works=True,
         hop=Hop.NONE,
-        sentence=(
-            f"The developer's side answered all {len(waits)} calls, half of them within "
-            f"{humanize(waits[(len(waits) - 1) // 2])}."
-        ),
+        sentence=_say(waits),
         evidence=(f"{len(waits)} of {len(waits)} calls were answered by the worker",),
     )
+
+
+def _say(waits: list[float]) -> str:
+    if len(waits) == 1:
+        return f"The developer's side answered the call in {humanize(waits[0])}."
+    half = humanize(waits[(len(waits) - 1) // 2])
+    return f"The developer's side answered all {len(waits)} calls, half of them within {half}."

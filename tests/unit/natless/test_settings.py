@@ -58,6 +58,49 @@ def test_a_mistake_is_named_with_its_place(here, text, words):
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("NATLESS_FUNCTION__ENVIRONMENT", "{", "NATLESS_FUNCTION__ENVIRONMENT is not JSON"),
+        ("NATLESS_DEMO__TOPOLOGIES", "nat", "NATLESS_DEMO__TOPOLOGIES is not JSON"),
+        ("NATLESS_FUNCTIONS", "[", "NATLESS_FUNCTIONS is not JSON"),
+        ("NATLESS_DEMO", "[1]", "demo"),
+        ("NATLESS_DEMO__SPEED", "1", "demo.speed: there is no such key"),
+        ("NATLESS_FUNCTION__ENVIRONMENT", '{"A=B": "x"}', "function.environment"),
+        ("NATLESS_FUNCTION__ENVIRONMENT", '{"A": "\\u0000"}', "function.environment"),
+    ],
+)
+def test_a_mistake_in_a_variable_is_named_with_the_next_step(
+    here, monkeypatch, variable, value, words
+):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UsageError, match=words) as caught:
+        load_settings()
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("[demo]\nspeed = 1\n", "did you mean seed?"),
+        ("[demo]\nxyzzy = 1\n", "there are the keys topologies, invocations"),
+        ("[demo]\nnetwork = 'dokcer'\n", 'By default "auto".'),
+        ("demo = 3\n", "begin it with [demo]"),
+        ("a = " + "[" * 3000 + "]" * 3000, "reference page"),
+    ],
+)
+def test_the_next_step_says_what_may_stand_there(here, text, hint):
+    (here / "natless.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_settings({"demo": {"invocations": 2}})
+    assert hint in caught.value.hint
+
+
+def test_a_folder_is_no_settings_file(here):
+    with pytest.raises(UsageError, match="Is a directory"):
+        load_settings(file=here)
+
+
 def test_without_a_registry_there_is_the_one_function(here):
     assert [each.name for each in load_settings().registry()] == ["hello"]
 

@@ -2,13 +2,14 @@
 
 import importlib
 import pkgutil
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import natless.explain.causes
-from event_protocol.phases import Outcome, Phase
+from event_protocol.phases import Outcome, Phase, Strategy
 from natless.explain import Certainty, Dropper, Hop, NetworkFacts, explain
 from natless.explain.causes import CAUSES, endpoint_silent, syn_unanswered, unknown
 from natless.measure import CallerResult
@@ -206,6 +207,80 @@ def test_a_run_that_the_worker_answered_works():
     verdict = explain(evidence(answered_call("r1"), answered_call("r2")))
     assert (verdict.cause, verdict.works) == ("works", True)
     assert "all 2 calls, half of them within 10 ms" in verdict.sentence
+
+
+def test_a_single_call_that_worked_is_one_call():
+    assert explain(evidence(answered_call("r1"))).sentence == (
+        "The developer's side answered the call in 10 ms."
+    )
+
+
+def failing(*errors: CallerResult):
+    records = [answered_call(each.request_id) for each in errors]
+    return explain(evidence(*records, results=errors))
+
+
+def test_an_error_of_the_handler_is_told_with_its_words_and_its_place():
+    trace = ("app.py:5 in handler: return charge(event)", "app.py:3 in charge: raise ValueError()")
+    error = CallerResult(
+        "r1", 0, 1, error_type="ValueError", error_message="no price", error_trace=trace
+    )
+    verdict = failing(error)
+    assert verdict.sentence.endswith("ValueError: no price, at app.py:3 in charge.")
+    assert verdict.excerpt == (*trace, "ValueError: no price")
+
+
+def test_of_several_errors_the_most_frequent_is_told():
+    kinds = ["KeyError", "ValueError", "ValueError", "OSError"]
+    verdict = failing(
+        *(CallerResult(f"r{n}", 0, 1, error_type=kind) for n, kind in enumerate(kinds))
+    )
+    assert "4 of 4 calls with an error: ValueError (and 2 other kinds)." in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("Runtime exited with error: exit status 3", "ended the process with status 3"),
+        ("Runtime exited without providing a reason", "ended the process with status 0"),
+        ("Runtime exited with error: signal: killed", "was ended by a signal (killed)"),
+    ],
+)
+def test_a_handler_that_exits_is_told_how_it_did(message, words):
+    error = CallerResult(
+        "r1", 0, 1, error_type="Runtime.ExitError", error_message=f"RequestId: r1 Error: {message}"
+    )
+    verdict = failing(error)
+    assert (verdict.cause, verdict.hop, verdict.works) == ("handler-exit", Hop.HANDLER, True)
+    assert f"your handler {words} in 1 of 1 calls" in verdict.sentence
+
+
+def test_a_guest_that_refuses_to_start_is_told_with_its_words():
+    said = "NATLESS_BUDGET_CONNECT_TPC is not a budget"
+    lost = CallerResult(
+        "r1", 0, 1, answered=False, error_type="LiveBridge.ConfigInvalid", error_message=said
+    )
+    verdict = explain(evidence(results=(lost,)))
+    assert (verdict.cause, verdict.hop, verdict.works) == ("guest-refused", Hop.FUNCTION, False)
+    assert f"1 of 1 calls got no answer: {said}. Correct that" in verdict.sentence
+    assert f"init error LiveBridge.ConfigInvalid: {said}" in verdict.evidence
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        (Strategy.RETRY, "2 of them only when the event was published again"),
+        (Strategy.ROUTE, "2 of them only by another route"),
+        (Strategy.POLL, "2 of them only by polling over HTTPS"),
+    ],
+)
+def test_an_answer_that_came_later_is_an_answer_and_told_as_late(strategy, words):
+    late = replace(failed_call(Phase.CONNECT, Outcome.TIMEOUT), strategy=strategy)
+    verdict = explain(evidence(late, late, answered_call("r2")))
+    assert (verdict.cause, verdict.works) == ("answered-later", True)
+    assert f"Your code answered all 3 calls, {words}" in verdict.sentence
+    assert "at first, connect: no answer in 3.0 s" in verdict.sentence
+    assert verdict.next_steps
 
 
 def test_a_raising_handler_is_not_blamed_on_the_network():

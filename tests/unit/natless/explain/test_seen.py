@@ -1,8 +1,8 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
-from event_protocol.phases import Outcome, Phase
+from event_protocol.phases import Outcome, Phase, Strategy
 from natless.explain import describe_seen, is_kept
 from natless.measure import CallerResult
 from tests.unit.natless.explain.calls import INSIDE, answered_call, evidence, failed_call
@@ -83,3 +83,23 @@ def test_a_promised_status_is_compared():
 
     assert is_kept(REFUSAL, refused(403))
     assert not is_kept(REFUSAL, refused(404))
+
+
+def test_calls_that_worked_later_keep_a_promise_to_work_and_one_to_fail():
+    late = replace(failed_call(Phase.CONNECT, Outcome.TIMEOUT), strategy=Strategy.ROUTE)
+    assert is_kept(WORKS, evidence(late, answered_call("r2")))
+    assert is_kept(SILENCE, evidence(late, late))
+    assert not is_kept(SILENCE, evidence(late, answered_call("r2")))
+    assert not is_kept(REFUSAL, evidence(late))
+    assert describe_seen(evidence(late)) == "works after connect: no answer in 3.0 s"
+    assert describe_seen(evidence(late, answered_call())).endswith(" (1 of 2)")
+
+
+def test_a_handler_that_fails_and_a_guest_that_does_not_start_are_told():
+    error = CallerResult("r1", 0, 1, error_type="ValueError")
+    assert describe_seen(evidence(answered_call(), results=(error,))) == "works, handler fails"
+    lost = CallerResult("r1", 0, 1, answered=False, error_type="LiveBridge.ConfigInvalid")
+    assert describe_seen(evidence(results=(lost,))) == "guest does not start"
+    assert describe_seen(evidence(results=(lost, replace(lost, error_type="x")))) == (
+        "2 of 2 not answered"
+    )

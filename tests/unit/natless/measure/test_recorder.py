@@ -3,7 +3,7 @@ import json
 import pytest
 
 from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy
-from natless.measure import CallerResult, Recorder, find_failure
+from natless.measure import CallerResult, Recorder, find_failure, find_setback
 
 
 def record(
@@ -92,6 +92,53 @@ def test_what_the_end_cancelled_is_not_what_failed():
     assert find_failure(record(later, strategy=Strategy.ERROR)) is later
 
 
+@pytest.mark.parametrize("strategy", [Strategy.RETRY, Strategy.ROUTE])
+def test_what_the_developers_code_answered_later_is_a_setback_and_no_failure(strategy):
+    late = record(
+        span(Phase.PUBLISH, Outcome.DENIED), span(Phase.PUBLISH), strategy=strategy, name="r"
+    )
+    assert find_failure(late) is None
+    assert find_setback(late) is late.spans[0]
+    assert find_setback(record(span(Phase.PUBLISH, Outcome.TIMEOUT))) is None
+    assert find_setback(record(late.spans[0], strategy=Strategy.DEPLOYED)) is None
+
+
+REPLIED = span(Phase.REPLY)
+EXITED = CallerResult("r1", 0.0, 1.0, answered=False, error_type="Runtime.ExitError")
+
+
+@pytest.mark.parametrize("record_first", [True, False])
+def test_an_exit_that_the_worker_told_is_an_answer(record_first):
+    recorder = Recorder()
+    adds = [
+        lambda: recorder.add_record(record(REPLIED)),
+        lambda: recorder.add_result(EXITED),
+    ]
+    for add in adds if record_first else reversed(adds):
+        add()
+    assert recorder.summarize().answered == 1
+    assert [result.answered for result in recorder.results] == [True]
+
+
+@pytest.mark.parametrize(
+    "guest", [None, record(span(Phase.REPLY, Outcome.CLOSED)), record(REPLIED, name="another")]
+)
+def test_an_exit_of_the_guest_is_none(guest):
+    recorder = Recorder()
+    if guest is not None:
+        recorder.add_record(guest)
+    recorder.add_result(EXITED)
+    assert recorder.summarize().answered == 0
+    assert [result.answered for result in recorder.results] == [False]
+
+
+def test_calls_of_which_one_side_is_never_seen_are_not_remembered_for_ever():
+    recorder = Recorder(kept_count=3)
+    for index in range(10):
+        recorder.add_record(record(REPLIED, name=f"r{index}"))
+    assert len(recorder._half_seen) == 3
+
+
 def test_a_fallback_without_a_failed_phase_has_no_failure():
     assert find_failure(record(strategy=Strategy.DEPLOYED)) is None
 
@@ -113,6 +160,8 @@ def test_failed_phases_are_counted():
         ({"errorMessage": "2026 id Task timed out after 3.00 seconds"}, "Unhandled", False,
          "Sandbox.Timedout"),
         ({"errorType": "Runtime.ExitError"}, "Unhandled", False, "Runtime.ExitError"),
+        ({"errorType": "LiveBridge.ConfigInvalid", "errorMessage": "no"}, "Unhandled", False,
+         "LiveBridge.ConfigInvalid"),
         (["odd"], "Unhandled", True, "Unknown"),
         ({"errorMessage": "no type"}, "Unhandled", True, "Unknown"),
     ],
