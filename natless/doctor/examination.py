@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from natless.doctor.docker_command import check_compose, check_engine, check_network
 from natless.doctor.docker_lab import check_docker_lab
 from natless.doctor.finding import Ability, Finding, Seen, State
+from natless.doctor.handlers import check_handlers
 from natless.doctor.leftovers import check_leftovers
 from natless.doctor.machine import (
     check_clock,
@@ -58,6 +59,7 @@ CHECKS: tuple[Check, ...] = (
     Check("ports", check_ports),
     Check("certificates", check_certificates, _DEMOS),
     Check("node", check_node),
+    Check("handlers", check_handlers, _DEMOS),
     Check("names", check_names, _DEMOS),
     Check("addresses", check_addresses, _DEMOS),
     Check("namespaces", check_namespaces, (Ability.DEMO,)),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from natless.certificates import Authority, CertificatePair
-from natless.doctor import State, machine, network, trust
+from natless.doctor import State, handlers, machine, network, trust
 from natless.vpc import zone
 
 
@@ -73,3 +73,40 @@ def test_localhost_and_the_clock_are_fine_here() -> None:
 
 def test_every_part_loads_and_the_relay_starts() -> None:
     assert machine.check_python().state is State.OK
+
+
+def test_handlers_of_every_language_answer(scratch: Path) -> None:
+    seen = handlers.check_handlers()
+    assert seen.state is State.OK
+    assert "answer in Python" in seen.said
+    assert ("Python, Node.js, a bootstrap" in seen.said) is (shutil.which("node") is not None)
+    assert list(scratch.iterdir()) == []
+
+
+def test_without_node_the_others_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    seen = handlers.check_handlers()
+    assert seen.state is State.OK
+    assert "in Node.js not: node: no such program" in seen.said
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "state"),
+    [
+        ("Python", "import nothing_like_it\n", State.LACKS),
+        ("Python", "def handler(event, context):\n    return 1\n", State.LACKS),
+        ("Node.js", "export const handler = async () => nothing;\n", State.WARNING),
+        ("a bootstrap", "#!/nowhere/interpreter\n", State.WARNING),
+    ],
+)
+def test_a_handler_that_does_not_answer_is_found(
+    monkeypatch: pytest.MonkeyPatch, language: str, code: str, state: State
+) -> None:
+    if language == "Node.js" and shutil.which("node") is None:
+        pytest.skip("there is no Node here")
+    runtime, file, _ = handlers.LANGUAGES[language]
+    monkeypatch.setitem(handlers.LANGUAGES, language, (runtime, file, code))
+    seen = handlers.check_handlers()
+    assert seen.state is state
+    assert "does not answer" in seen.said
+    assert seen.fix
