@@ -174,6 +174,12 @@ def _complaint(*arguments: str) -> str:
     return ""
 
 
+def _shorten(line: str) -> str:
+    """Without the request that failed, and without the question: we are asking ourselves."""
+    line = line.partition(': Get "http')[0]
+    return line.removesuffix(" Is the docker daemon running?").rstrip(".")
+
+
 def _docker(*arguments: str) -> str:
     """What the command prints.
 
@@ -194,5 +200,5 @@ def _docker(*arguments: str) -> str:
         raise _CannotAsk(f"docker said nothing in {ANSWER_BUDGET:.0f} s") from error
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["docker ended with an error"]
-        raise _CannotAsk(lines[0].removesuffix(" Is the docker daemon running?").rstrip("."))
+        raise _CannotAsk(_shorten(lines[0]))
     return done.stdout

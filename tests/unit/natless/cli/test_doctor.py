@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from typing import Any
 
 import pytest
-from click.testing import Result
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -22,7 +22,7 @@ NO_NAMESPACES = Finding("namespaces", State.LACKS, "forbidden", "sudo sysctl", (
 PORTS = Finding("ports", State.WARNING, "in use", "take another")
 
 
-def run(monkeypatch: pytest.MonkeyPatch, findings: list[Finding], *arguments: str) -> Result:
+def run(monkeypatch: pytest.MonkeyPatch, findings: list[Finding], *arguments: str) -> Any:
     monkeypatch.setattr(natless.doctor, "examine", lambda: iter(findings))
     monkeypatch.setattr(natless.doctor, "sweep", lambda: ("/tmp/natless-dead",))
     monkeypatch.setattr(shutil, "get_terminal_size", lambda: shutil.os.terminal_size((80, 24)))
