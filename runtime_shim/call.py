@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 from random import Random
 from typing import Any
 
@@ -32,13 +31,12 @@ from event_protocol.live import (
     Reassembler,
     encode_init,
     encode_next,
-    encode_packet,
-    split,
 )
 from event_protocol.phases import Outcome, Phase
 from runtime_shim.backoff import pauses
 from runtime_shim.budgets import Allowance, Profile, Wait
 from runtime_shim.config import ShimConfig
+from runtime_shim.dialect import make_dialect
 from runtime_shim.errors import Obstacle, PhaseFailed
 from runtime_shim.http_publish import HttpPublisher
 from runtime_shim.link import denied
@@ -85,6 +83,7 @@ class Call:
         self._spans = spans
         self._rng = Random() if rng is None else rng
         self._publisher = publisher
+        self._dialect = make_dialect(config)
         self._agreement = link.agreement
         self._reassembler = Reassembler()
         self._accepted: float | None = None  # when the developer's side said its first word
@@ -128,6 +127,8 @@ class Call:
 
     async def introduce(self) -> None:
         """Publishes INIT: who this environment is and the variables its handler needs."""
+        if not self._dialect.introduces:
+            return
         environment = {k: v for k, v in self._config.environment.items() if k not in _NOT_SENT}
         is_sst = self._config.profile is Profile.SST
         features = () if is_sst else FEATURES  # SST's own side does not look at them
@@ -147,19 +148,17 @@ class Call:
 
     async def _publish(self, code: MessageCode, body: bytes) -> float:
         """Publishes a message packet by packet; monotonic seconds of its end."""
-        packets = list(
-            split(code, source=self._config.worker_id, id=secrets.token_hex(12), body=body)
-        )
+        events = self._dialect.write(code, body)
         detail: dict[str, Any] = {
             "packet": code.name.lower(),
             "bytes": len(body),
-            "chunks": len(packets),
+            "chunks": len(events),
         }
         started = self._spans.now()
         if self._publisher is not None:
-            for index, packet in enumerate(packets):
+            for index, event in enumerate(events):
                 await self._publisher.publish(
-                    encode_packet(packet),
+                    event,
                     allowance=self._allowance,
                     spans=self._spans,
                     detail=detail | {"chunk": index},
@@ -167,9 +166,9 @@ class Call:
             return self._spans.now()
         wait = self._allowance.wait("publish.answer", now=started)
         try:
-            for index, packet in enumerate(packets):
+            for index, event in enumerate(events):
                 detail["chunk"] = index
-                await self._publish_packet(packet, detail, started=started)
+                await self._publish_packet(event, detail, started=started)
         except (Obstacle, TimeoutError) as error:
             raise self._fail(
                 Phase.PUBLISH, wait, started=started, error=error, detail=detail
@@ -184,10 +183,7 @@ class Call:
         span = self._spans.add(Phase.PUBLISH, wait, started=started, detail=detail)
         return span.finished
 
-    async def _publish_packet(
-        self, packet: Packet, detail: dict[str, Any], *, started: float
-    ) -> None:
-        event = encode_packet(packet)
+    async def _publish_packet(self, event: str, detail: dict[str, Any], *, started: float) -> None:
         budgets = self._allowance.budgets
         between = pauses(budgets.publish_pause, budgets.publish_pause_max, rng=self._rng)
         for attempt in range(1, budgets.publish_attempts + 1):

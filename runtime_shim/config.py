@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from event_protocol.errors import ChannelError
-from event_protocol.live import worker_channel
 from event_protocol.phases import Strategy
 from runtime_shim.breaker import BreakerRule
 from runtime_shim.budgets import Budgets, Profile, budgets_from_environment
+from runtime_shim.dialect import DialectName, make_dialect
 from runtime_shim.errors import ConfigError
 from runtime_shim.routes import Endpoint as Endpoint
 from runtime_shim.routes import Proxy, Route, parse_routes, proxy_for
@@ -44,7 +44,7 @@ class ShimConfig:
         ca: a PEM file that is trusted in place of the system's, or None.
         app: the first segment of the channels below the namespace.
         stage: the second.
-        namespace: the channel namespace.
+        namespace: the channel namespace; Stelvio has its own.
         function_id: who this function is to the developer's side.
         worker_id: this execution environment, 32 characters.
         fallbacks: strategies in the order they are asked; ``error`` is always the last.
@@ -53,6 +53,7 @@ class ShimConfig:
             already taken, and perhaps half done.
         budgets: every wait.
         profile: whose constants and whose transport.
+        dialect: how the developer's side is talked to.
         static: the answer of ``static``, or None.
         spool: where ``ok`` keeps events.
         spool_bytes: how much it may keep there.
@@ -78,6 +79,7 @@ class ShimConfig:
     deployed_after_accepted: bool = False
     budgets: Budgets = field(default_factory=Budgets)
     profile: Profile = Profile.DEFAULT
+    dialect: DialectName = DialectName.SST
     static: bytes | None = field(default=None, repr=False)
     spool: Path = SPOOL
     spool_bytes: int = SPOOL_BYTES
@@ -125,6 +127,7 @@ class ShimConfig:
             deployed_after_accepted=environment.get("NATLESS_DEPLOYED_AFTER_ACCEPTED") == "1",
             budgets=budgets_from_environment(environment, profile),
             profile=profile,
+            dialect=_parse_dialect(environment.get("NATLESS_DIALECT", "")),
             static=parse_static(environment.get("NATLESS_STATIC", "")),
             spool=Path(environment.get("NATLESS_SPOOL") or SPOOL),
             spool_bytes=_parse_count(environment, "NATLESS_SPOOL_BYTES", SPOOL_BYTES),
@@ -139,7 +142,7 @@ class ShimConfig:
         ):  # a proxy of the function's own is no concern of ours
             config = replace(config, proxy=proxy_for(realtime.host, environment))
         try:
-            worker_channel(config.app, config.stage, config.worker_id, config.namespace)
+            make_dialect(config)
         except ChannelError as error:
             raise ConfigError(
                 "NATLESS_APP, NATLESS_STAGE or NATLESS_NAMESPACE cannot be part of a channel:"
@@ -228,6 +231,14 @@ def _parse_profile(text: str) -> Profile:
         return Profile(text or Profile.DEFAULT)
     except ValueError as error:
         raise ConfigError(f"NATLESS_PROFILE: {text!r} is none of {', '.join(Profile)}") from error
+
+
+def _parse_dialect(text: str) -> DialectName:
+    try:
+        return DialectName(text or DialectName.SST)
+    except ValueError as error:
+        known = ", ".join(DialectName)
+        raise ConfigError(f"NATLESS_DIALECT: {text!r} is none of {known}") from error
 
 
 def _parse_count(environment: Mapping[str, str], name: str, default: Any) -> Any:  # noqa: ANN401

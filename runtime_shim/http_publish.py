@@ -22,10 +22,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from event_protocol.handshake import redact
-from event_protocol.live import dev_channel
 from event_protocol.phases import Outcome, Phase
 from runtime_shim.budgets import Allowance
 from runtime_shim.config import ShimConfig
+from runtime_shim.dialect import make_dialect
 from runtime_shim.errors import Obstacle, PhaseFailed
 from runtime_shim.http_messages import HttpMessage, MalformedMessage
 from runtime_shim.https import HttpsConnection
@@ -46,7 +46,7 @@ class HttpPublisher:
 
     def __init__(self, config: ShimConfig, *, context: ssl.SSLContext, keeps: bool = False) -> None:
         target = Endpoint.parse(config.http_host)
-        self._channel = dev_channel(config.app, config.stage, config.namespace)
+        self._channel = make_dialect(config).developer
         self._connection = HttpsConnection(target, context=context, api_key=config.api_key)
         self._keeps = keeps
         self._turn = asyncio.Lock()

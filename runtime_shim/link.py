@@ -39,12 +39,12 @@ from event_protocol.frames import (
     Unsubscribe,
 )
 from event_protocol.handshake import offer, redact
-from event_protocol.live import dev_channel, encode_packet, worker_channel
 from event_protocol.phases import Outcome, Phase
 from event_protocol.states import ConnectionState
 from runtime_shim.backoff import pauses
 from runtime_shim.budgets import Allowance, Profile, Wait
 from runtime_shim.config import ShimConfig
+from runtime_shim.dialect import make_dialect
 from runtime_shim.errors import Obstacle, PhaseFailed
 from runtime_shim.mailbox import Agreement, Mailbox
 from runtime_shim.names import resolve
@@ -71,13 +71,12 @@ class Link(Mailbox):
         agreement: Agreement | None = None,
         rng: Random | None = None,
     ) -> None:
-        super().__init__(config.worker_id, agreement)
+        self._dialect = make_dialect(config)
+        super().__init__(config.worker_id, agreement, dialect=self._dialect)
         self._config = config
         self._rng = Random() if rng is None else rng
         self.target = (config.route if route is None else route).target
         self._key = {"x-api-key": config.api_key}
-        self._developer = dev_channel(config.app, config.stage, config.namespace)
-        self._own = worker_channel(config.app, config.stage, config.worker_id, config.namespace)
         self._wire: Wire | None = None
         self._handshake: asyncio.Future[None] | None = None
         self._subscription = SUBSCRIPTION
@@ -131,7 +130,7 @@ class Link(Mailbox):
 
     def publish(self, event: str) -> str:
         """Sends one event to the developer's side; the id under which its result will happen."""
-        return self._publish_to(self._developer, event)
+        return self._publish_to(self._dialect.developer, event)
 
     def _publish_to(self, channel: str, event: str) -> str:
         operation = secrets.token_hex(8)
@@ -155,7 +154,8 @@ class Link(Mailbox):
                 while True:
                     packet, back = self.expect_proof()
                     probes.append(back)
-                    self._probing = self._publish_to(self._own, encode_packet(packet))
+                    proof = self._dialect.write_proof(packet)
+                    self._probing = self._publish_to(self._dialect.own, proof)
                     done, _ = await asyncio.wait(
                         probes, timeout=next(steps), return_when=asyncio.FIRST_COMPLETED
                     )
@@ -194,7 +194,7 @@ class Link(Mailbox):
         if self._events.subscriptions:
             self._send(Unsubscribe(self._subscription))
             self._subscription = f"{SUBSCRIPTION}-{secrets.token_hex(4)}"
-        return Subscribe(self._subscription, self._own, self._key)
+        return Subscribe(self._subscription, self._dialect.own, self._key)
 
     async def ask(self, frame: Frame) -> None:
         """Sends a frame of the opening and waits for the server's consent.

@@ -20,6 +20,7 @@ from event_protocol.errors import RemoteProtocolError
 from event_protocol.frames import OperationError, PublishError, PublishSuccess
 from event_protocol.live import Hello, MessageCode, Packet, Probe, decode_packet
 from event_protocol.phases import Outcome
+from runtime_shim.dialect import Dialect
 from runtime_shim.errors import Obstacle
 from runtime_shim.routes import Endpoint
 
@@ -99,14 +100,22 @@ class Mailbox:
     Args:
         worker_id: who we are; our own packets are no answers.
         agreement: takes what the developer's side announces.
+        dialect: reads what comes; left out, events are packets.
 
     Attributes:
         end: how the channel ended, None while it goes on.
         wants_init: somebody asked for an INIT that was not sent yet.
     """
 
-    def __init__(self, worker_id: str, agreement: Agreement | None = None) -> None:
+    def __init__(
+        self,
+        worker_id: str,
+        agreement: Agreement | None = None,
+        *,
+        dialect: Dialect | None = None,
+    ) -> None:
         self._worker_id = worker_id
+        self._read = decode_packet if dialect is None else dialect.read
         self.agreement = agreement or Agreement()
         self.end: Obstacle | None = None
         self.wants_init = False
@@ -144,9 +153,11 @@ class Mailbox:
     def take_event(self, text: str) -> None:
         """Takes one event of our own channel."""
         try:
-            packet = decode_packet(text)
+            packet = self._read(text)
         except RemoteProtocolError:
             return  # another publisher's event on our channel
+        if packet is None:
+            return  # more of it must come
         if packet.source == self._worker_id:
             self._take_own(packet)
             return

@@ -21,10 +21,10 @@ from random import Random
 from typing import Any
 
 from event_protocol.handshake import redact
-from event_protocol.live import worker_channel
 from event_protocol.phases import Outcome, Phase
 from runtime_shim.budgets import Allowance
 from runtime_shim.config import ShimConfig
+from runtime_shim.dialect import make_dialect
 from runtime_shim.errors import Obstacle, PhaseFailed
 from runtime_shim.http_messages import HttpMessage, MalformedMessage
 from runtime_shim.http_publish import BODY_EXCERPT, HttpPublisher
@@ -51,13 +51,13 @@ class PollLink(Mailbox):
     def __init__(
         self, config: ShimConfig, *, context: ssl.SSLContext, agreement: Agreement | None = None
     ) -> None:
-        super().__init__(config.worker_id, agreement)
+        dialect = make_dialect(config)
+        super().__init__(config.worker_id, agreement, dialect=dialect)
         self.target = Endpoint.parse(config.http_host)
         self.publisher = HttpPublisher(config, context=context, keeps=True)
         self._config = config
         self._connection = HttpsConnection(self.target, context=context, api_key=config.api_key)
-        names = (config.app, config.stage, config.worker_id, config.namespace)
-        self._channel = worker_channel(*names)
+        self._channel = dialect.own
         self._session = ""
         self._after = 0
         self._opened_wall = time.time()

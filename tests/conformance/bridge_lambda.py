@@ -106,7 +106,9 @@ def bridge_function(
     )
 
 
-def shim_function(field: Field, facts: Facts, *, fallbacks: str = "error") -> LambdaHost:
+def shim_function(
+    field: Field, facts: Facts, *, concurrency: int = 1, **environment: str
+) -> LambdaHost:
     """The same function with our shim in the bridge's place; to be entered."""
     spec = FunctionSpec(
         name="hello",
@@ -122,10 +124,13 @@ def shim_function(field: Field, facts: Facts, *, fallbacks: str = "error") -> La
             "NATLESS_APP": APP,
             "NATLESS_STAGE": STAGE,
             "NATLESS_FUNCTION_ID": FUNCTION_ID,
-            "NATLESS_FALLBACKS": fallbacks,
-        },
+            "NATLESS_FALLBACKS": "error",
+        }
+        | environment,
     )
-    return LambdaHost(spec, launcher=VpcLauncher(field.vpc), journal=facts.journal)
+    return LambdaHost(
+        spec, launcher=VpcLauncher(field.vpc), journal=facts.journal, concurrency=concurrency
+    )
 
 
 def natless_worker(field: Field, facts: Facts, folder: Path, *, name: str = "handler") -> Worker:

@@ -1,8 +1,9 @@
-"""Stelvio's stub, unmodified, as the handler of our Lambda, answered by our worker."""
+"""Stelvio's stub in our Lambda, answered by our worker; and our shim, by Stelvio's listener."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 import sys
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 import pytest
 import pytest_asyncio
 
@@ -18,15 +20,17 @@ from natless.lambda_host.host import FunctionSpec, LambdaHost
 from natless.vpc.topologies import find
 from natless.worker import WorkerConfig
 from natless.worker.stelvio import StelvioWorker
-from tests.conformance.field import Field, open_field
+from tests.conformance.bridge_lambda import shim_function
+from tests.conformance.field import Field, open_field, python_script
 from tests.conformance.installed import python_at_least, python_client
 from tests.conformance.proofs import HERE, pip_version, prove
-from tests.golden.relay import API_KEY, REGION
+from tests.golden.relay import ACCESS_KEY_ID, API_KEY, REGION, SECRET
 from tests.shell.worker_channel import Facts
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 RELOAD_BUDGET = 20.0
+READY_BUDGET = 30.0  # seconds until the listener is subscribed: it imports Pulumi
 HANDLER = """
 def handler(event, context):
     if event.get("fail"):
@@ -169,6 +173,72 @@ async def test_an_edit_shows_at_the_stubs_next_call(stelvio: Stelvio) -> None:
     prove_stub(
         "test_an_edit_shows_at_the_stubs_next_call", "an edit of the handler shows at the next call"
     )
+
+
+async def test_stelvios_listener_answers_the_shim(stelvio: Stelvio) -> None:
+    python = str(python_client("stelvio", python=python_at_least(12)))
+    listener = await stelvio.field.start(python_script("stelvio_listener", python), COLUMNS="200")
+    said = asyncio.gather(
+        listener.stdout.readuntil(b"connected to AppSync"), return_exceptions=True
+    )
+    facts = Facts()
+    try:
+        async with asyncio.timeout(READY_BUDGET):
+            (ready,) = await said
+        assert isinstance(ready, bytes), await listener.stderr.read()
+        rest = asyncio.gather(listener.stdout.read(), listener.stderr.read())
+        channel = await asyncio.to_thread(find_channel, stelvio.field)
+        async with shim_function(stelvio.field, facts, **channel) as function:
+            for number in range(5):
+                result = await function.invoke(json.dumps({"body": f"n{number}"}).encode())
+                answer = {"statusCode": 200, "body": f"n{number}"}
+                assert (result.function_error, json.loads(result.payload)) == (None, answer)
+            failed = await function.invoke(b'{"fail":"on purpose"}')
+            assert failed.function_error == "Unhandled"
+            error = json.loads(failed.payload)
+            assert (error["errorMessage"], error["errorType"]) == ("on purpose", "ValueError")
+            large = "0123456789" * 45_000
+            result = await function.invoke(json.dumps({"body": large}).encode())
+            assert json.loads(result.payload)["body"] == large
+            await function.settled()
+    finally:
+        listener.kill()
+        await listener.wait()
+    await rest
+    records = [fact.data for fact in facts.of("shim.invocation")]
+    assert {record["strategy"] for record in records} == {"worker"}
+    assert [span["outcome"] for span in records[0]["spans"] if span["phase"] == "probe"] == ["ok"]
+    prove(
+        "Stelvio (PyPI), listener and our shim",
+        pip_version("stelvio", HERE / "python" / "stelvio.lock"),
+        test="test_stelvio_in_lambda.py::test_stelvios_listener_answers_the_shim",
+        held=["5 calls, an error as the function's own, 450 KB each way in chunks"],
+    )
+
+
+def find_channel(field: Field) -> dict[str, str]:
+    """What a deployment tells a function of the API that the listener made, in the shim's words."""
+    client = boto3.client(
+        "appsync",
+        endpoint_url=f"https://localhost:{field.relay.port}",
+        verify=str(field.ca),
+        region_name=REGION,
+        aws_access_key_id=ACCESS_KEY_ID,
+        aws_secret_access_key=SECRET,
+    )
+    with contextlib.closing(client):
+        (api,) = [each for each in client.list_apis()["apis"] if each["name"] == "stelvio"]
+        dns = client.get_api(apiId=api["apiId"])["api"]["dns"]
+        (key,) = client.list_api_keys(apiId=api["apiId"])["apiKeys"]
+    return {
+        "NATLESS_DIALECT": "stelvio",
+        "NATLESS_REALTIME": dns["REALTIME"],
+        "NATLESS_HTTP": dns["HTTP"],
+        "NATLESS_API_KEY": key["id"],
+        "NATLESS_APP": "my_app",
+        "NATLESS_STAGE": "dev",
+        "NATLESS_FUNCTION_ID": "ep-1",
+    }
 
 
 @pytest.mark.nightly

@@ -79,6 +79,13 @@ def test_names_that_no_channel_can_hold_are_refused() -> None:
         ShimConfig.from_environment(ENVIRONMENT | {"NATLESS_STAGE": "my_stage"})
 
 
+def test_a_dialect_is_known_and_has_names_of_its_own() -> None:
+    stelvio = {"NATLESS_DIALECT": "stelvio", "NATLESS_STAGE": "my_stage"}
+    assert ShimConfig.from_environment(ENVIRONMENT | stelvio).dialect == "stelvio"
+    with pytest.raises(ConfigError, match="'esperanto' is none of sst, stelvio"):
+        ShimConfig.from_environment(ENVIRONMENT | {"NATLESS_DIALECT": "esperanto"})
+
+
 def test_the_authority_must_be_a_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="NATLESS_CA"):
         ShimConfig.from_environment(ENVIRONMENT | {"NATLESS_CA": str(tmp_path / "none.pem")})
