@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from typing import TYPE_CHECKING
 
 from natless.doctor.finding import Seen
 from natless.errors import NatlessError
+from natless.run_directory import open_run_directory
 
 if TYPE_CHECKING:
     from natless.vpc.docker_engine import Engine
 
 
 def check_docker_lab() -> Seen:
-    """Makes the networks of a lab, with the lab's own ranges, and removes them."""
+    """Makes a lab's socket and its networks, with the lab's own ranges, and removes them."""
     if sys.platform != "linux":
         return Seen.lacks(
             "a lab that sockets of this machine reach into needs an engine on this machine",
@@ -22,6 +24,8 @@ def check_docker_lab() -> Seen:
         )
     from natless.vpc.docker_engine import Engine
 
+    if complaint := _bind_switchboard():
+        return Seen.lacks(complaint, "export TMPDIR=/tmp")
     try:
         engine = Engine.connect(lab=f"doctor-{os.getpid()}")
     except NatlessError as error:
@@ -34,6 +38,17 @@ def check_docker_lab() -> Seen:
         engine.remove_lab()
         engine.close()
     return Seen.ok(f"made and removed the {count} networks of a lab through the SDK")
+
+
+def _bind_switchboard() -> str:
+    """Why a lab's containers could not be talked to, or nothing: a socket's path is soon too long."""
+    with open_run_directory() as scratch, socket.socket(socket.AF_UNIX) as door:
+        path = scratch / "switchboard.sock"
+        try:
+            door.bind(str(path))
+        except OSError as error:
+            return f"no socket can be made at {path}: {error}"
+    return ""
 
 
 def _make_networks(engine: Engine) -> int:
