@@ -33,10 +33,7 @@ NO_COMMAND = "there is no docker command"
 
 _COMPOSE_FIX = "sudo apt-get install docker-compose-plugin (on Debian: docker-compose)"
 _FIXES = (
-    (
-        NO_COMMAND,
-        "Install Docker (docs.docker.com/engine/install), if you want the lab in containers.",
-    ),
+    (NO_COMMAND, "Install Docker, if you want containers: docs.docker.com/engine/install"),
     ("permission denied", "sudo usermod -aG docker $USER, then log in again"),
     ("cannot connect", "sudo systemctl start docker (or start Docker Desktop)"),
     ("no such host", "unset DOCKER_HOST, or correct it"),

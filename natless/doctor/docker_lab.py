@@ -41,7 +41,7 @@ def check_docker_lab() -> Seen:
 
 
 def _bind_switchboard() -> str:
-    """Why a lab's containers could not be talked to, or nothing: a socket's path is soon too long."""
+    """Why containers could not reach us, or nothing: a socket's path is soon too long."""
     with open_run_directory() as scratch, socket.socket(socket.AF_UNIX) as door:
         path = scratch / "switchboard.sock"
         try:
