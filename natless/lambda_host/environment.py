@@ -93,14 +93,14 @@ class ExecutionEnvironment:
         )
 
     async def close(self, reason: str = "spindown") -> None:
-        """Ends the processes.
+        """Ends the processes; when that is cancelled, a later call waits for their end.
 
         Args:
             reason: what extensions are told.
         """
-        sandbox, self._sandbox = self._sandbox, None
-        if sandbox is not None:
-            await sandbox.stop(reason)
+        if self._sandbox is not None:
+            await self._sandbox.stop(reason)
+            self._sandbox = None
 
     # -- one invocation ----------------------------------------------------------------------
 

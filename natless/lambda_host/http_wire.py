@@ -209,7 +209,7 @@ class HttpServer:
         head = await _read_head(reader)
         if head is None:
             return False
-        request = _parse(head, reader, go_ahead=lambda: writer.write(_CONTINUE))
+        request = parse_request(head, reader, go_ahead=lambda: writer.write(_CONTINUE))
         reply = await self._handler(request)
         writer.write(reply.encode(is_last=request.wants_close))
         await writer.drain()
@@ -227,7 +227,14 @@ async def _read_head(reader: asyncio.StreamReader) -> bytes | None:
         raise MalformedRequest("the head of the request is too long") from error
 
 
-def _parse(head: bytes, reader: asyncio.StreamReader, *, go_ahead: Callable[[], None]) -> Request:
+def parse_request(
+    head: bytes, reader: asyncio.StreamReader, *, go_ahead: Callable[[], None]
+) -> Request:
+    """A request from its head; its body will be read from ``reader``.
+
+    Raises:
+        MalformedRequest: it is none.
+    """
     first, *lines = head.decode("utf-8", "surrogateescape").lstrip("\r\n").rstrip().split("\r\n")
     parts = first.split(" ")
     if len(parts) != 3 or not parts[2].startswith("HTTP/1."):

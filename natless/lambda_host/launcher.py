@@ -81,7 +81,8 @@ class HostLauncher:
         """
         if shutil.which(argv[0], path=environment.get("PATH", os.defpath)) is None:
             # setpriv, which comes first, would only say so in the output
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
+            number = errno.EACCES if Path(argv[0]).is_file() else errno.ENOENT
+            raise OSError(number, os.strerror(number), argv[0])
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.subprocess_exec(
             lambda: _Protocol(loop),

@@ -89,7 +89,11 @@ class Sandbox:
         """A sandbox whose API listens and whose processes do not run yet."""
         extensions = ExtensionApi(spec)
         api = RuntimeApi(await launcher.listen(), extensions=extensions, stream_bytes=stream_bytes)
-        await api.open()
+        try:
+            await api.open()
+        except BaseException:
+            await api.close()
+            raise
         return cls(
             spec,
             launcher=launcher,

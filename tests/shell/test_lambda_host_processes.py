@@ -133,8 +133,9 @@ async def test_a_process_ends_when_we_are_killed():
         "import asyncio, sys\n"
         "from natless.lambda_host.launcher import HostLauncher\n"
         "async def main():\n"
-        f"    argv = (sys.executable, '-c', {SLEEP!r})\n"
+        f"    argv = (sys.executable, '-c', 'print(1, flush=True);' {SLEEP!r})\n"
         "    process = await HostLauncher().run(argv, environment={})\n"
+        "    await process.stdout.readline()\n"  # setpriv has done its work
         "    print(process.pid, flush=True)\n"
         "    await process.wait()\n"
         "asyncio.run(main())"
