@@ -17,13 +17,13 @@ class Runtime:
     def __init__(
         self, http: aiohttp.ClientSession, process: ScriptedProcess, environment: Mapping[str, str]
     ) -> None:
-        self._http = http
+        self.http = http
         self._process = process
         self.environment = dict(environment)
         self.root = f"http://{environment['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime"
 
     async def next(self) -> tuple[Mapping[str, str], bytes]:
-        async with self._http.get(f"{self.root}/invocation/next") as reply:
+        async with self.http.get(f"{self.root}/invocation/next") as reply:
             assert reply.status == 200, await reply.text()
             return reply.headers, await reply.read()
 
@@ -38,7 +38,7 @@ class Runtime:
 
     async def post(self, path: str, body: bytes, *, error_type: str = "") -> int:
         headers = {"Lambda-Runtime-Function-Error-Type": error_type} if error_type else {}
-        async with self._http.post(f"{self.root}/{path}", data=body, headers=headers) as reply:
+        async with self.http.post(f"{self.root}/{path}", data=body, headers=headers) as reply:
             return reply.status
 
     def print(self, text: str, *, to_stderr: bool = False) -> None:
@@ -66,6 +66,7 @@ class ScriptedProcess:
         self.stdout = asyncio.StreamReader()
         self.stderr = asyncio.StreamReader()
         self.is_killed = False
+        self.is_terminated = False
         self.signals: list[int] = []
         self._task = asyncio.create_task(self._run(script, environment))
 
@@ -89,7 +90,7 @@ class ScriptedProcess:
         self._task.cancel()
 
     def terminate(self) -> None:
-        self.kill()
+        self.is_terminated = True  # and goes on, as a bridge does that waits for an event
 
     def send_signal(self, number: int) -> None:
         self.signals.append(number)

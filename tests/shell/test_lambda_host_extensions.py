@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 import sys
 import uuid
@@ -16,12 +17,13 @@ import pytest
 
 from natless.journal import Fact, Journal
 from natless.lambda_host.budgets import HostBudgets
+from natless.lambda_host.clock import HandClock
 from natless.lambda_host.extension_api import ExtensionApi
 from natless.lambda_host.host import FunctionSpec, HostLauncher, LambdaHost
 from natless.lambda_host.runtime_api import RuntimeApi
 from natless.lambda_host.runtime_session import Event
 from natless.worker.process import python_client
-from tests.shell.lambda_scripts import until
+from tests.shell.lambda_scripts import Runtime, Script, ScriptedLauncher, until
 
 PROGRAM = Path(__file__).with_name("extension_program.py")
 BRIEF = HostBudgets(shutdown_external=0.2, shutdown_runtime=0.1, shutdown_internal=0.1)
@@ -381,3 +383,66 @@ async def test_an_event_waits_until_it_is_asked_for(http, extensions):
 async def test_what_is_no_call_of_the_extensions_api_is_told_so(http, method, path, status):
     async with http.request(method, path) as reply:
         assert reply.status == status
+
+
+# -- shutdown, by a hand-moved clock ---------------------------------------------------------------
+
+
+async def linger(runtime: Runtime) -> None:
+    await runtime.serve()
+
+
+def agent(clock: HandClock, told: list[tuple[float, dict[str, Any]]]) -> Script:
+    """An extension that hears of the end and stays."""
+
+    async def run(runtime: Runtime) -> None:
+        root = f"http://{runtime.environment['AWS_LAMBDA_RUNTIME_API']}{ROOT}"
+        name = {"Lambda-Extension-Name": "agent"}
+        body = '{"events":["SHUTDOWN"]}'
+        async with runtime.http.post(f"{root}/register", data=body, headers=name) as reply:
+            me = {"Lambda-Extension-Identifier": reply.headers["Lambda-Extension-Identifier"]}
+        async with runtime.http.get(f"{root}/event/next", headers=me) as reply:
+            told.append((clock.now(), await reply.json()))
+        await runtime.hang()
+
+    return run
+
+
+async def test_runtime_and_extensions_have_300_and_2000_milliseconds(tmp_path):
+    (tmp_path / "agent").touch()
+    clock, told = HandClock(), []
+    launcher = ScriptedLauncher(agent(clock, told), linger)
+    spec = FunctionSpec("f", "a.b", tmp_path, ("x",), extensions=tmp_path)
+    host = LambdaHost(spec, launcher=launcher, journal=Journal(), clock=clock)
+    await host.invoke(b"{}")
+    await host.settled()
+    extension, runtime = launcher.processes
+    assert extension.signals == runtime.signals == [signal.SIGSTOP], "both are frozen"
+    started = clock.now()
+    ending = asyncio.create_task(host.__aexit__(None, None, None))
+    await until(lambda: runtime.is_terminated)
+    assert extension.signals[-1] == runtime.signals[-1] == signal.SIGCONT
+    await clock.pending()
+    clock.advance(0.29)
+    assert not runtime.is_killed
+    clock.advance(0.01)
+    await until(lambda: runtime.is_killed and bool(told))
+    [(at, event)] = told
+    assert at == pytest.approx(started + 0.3)
+    assert event["deadlineMs"] == int((clock.wall() - 0.3 + 2.0) * 1000)
+    await clock.pending()
+    clock.advance(1.69)
+    assert not extension.is_killed
+    clock.advance(0.02)
+    await ending
+    assert extension.is_killed
+
+
+async def test_a_runtime_without_extensions_is_killed_at_once():
+    clock, launcher = HandClock(), ScriptedLauncher(linger)
+    spec = FunctionSpec("f", "a.b", Path("/tmp"), ("x",))
+    async with LambdaHost(spec, launcher=launcher, journal=Journal(), clock=clock) as host:
+        await host.invoke(b"{}")
+    [runtime] = launcher.processes
+    assert runtime.is_killed
+    assert not runtime.is_terminated

@@ -326,3 +326,118 @@ async def test_closing_lets_a_waiting_runtime_go_at_once():
     assert await waiting == b""
     with pytest.raises(ConnectionError):
         await raw(api, request)
+
+
+# -- streams ---------------------------------------------------------------------------------------
+
+
+class Taker:
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+        self.pieces: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def begin(self, headers) -> None:
+        self.headers = dict(headers)
+
+    async def write(self, piece: bytes) -> None:
+        self.pieces.put_nowait(piece)
+
+
+STREAM_HEAD = (
+    f"POST {ROOT}/invocation/r-1/response HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+    "Content-Type: text/plain\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n\r\n"
+).encode()
+
+
+async def stream(api: RuntimeApi, http, sink: Taker | None):
+    """A runtime that begins to stream: its connection, and the future of its answer."""
+    asking = asyncio.create_task(http.get(f"{ROOT}/invocation/next"))
+    await api.when_idle()
+    posted = api.offer(EVENT, sink=sink)
+    await asking
+    host, _, port = api.address.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(STREAM_HEAD)
+    return reader, writer, posted
+
+
+async def test_a_stream_reaches_its_taker_piece_by_piece(api, http):
+    sink = Taker()
+    reader, writer, posted = await stream(api, http, sink)
+    for piece in (b"one", b"two"):
+        writer.write(b"3\r\n" + piece + b"\r\n")
+        assert await sink.pieces.get() == piece
+        assert not posted.done()
+    assert sink.headers["content-type"] == "text/plain"
+    writer.write(b"0\r\n\r\n")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 202 ")
+    answer = await posted
+    assert (answer.is_error, answer.body, answer.streamed_bytes) == (False, b"", 6)
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_stream_that_nobody_takes_is_collected(api, http):
+    _, writer, posted = await stream(api, http, None)
+    writer.write(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+    answer = await posted
+    assert (answer.body, answer.streamed_bytes) == (b"onetwo", None)
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_stream_that_breaks_off_says_how_far_it_came(api, http):
+    sink = Taker()
+    _, writer, posted = await stream(api, http, sink)
+    writer.write(b"3\r\none\r\n")
+    await sink.pieces.get()
+    writer.transport.abort()
+    answer = await posted
+    assert (answer.error_type, answer.streamed_bytes) == ("Runtime.TruncatedResponse", 3)
+
+
+async def test_a_stream_may_have_just_so_many_bytes():
+    listening = socket.create_server(("127.0.0.1", 0))
+    async with (
+        RuntimeApi(listening, stream_bytes=5) as api,
+        aiohttp.ClientSession(f"http://{api.address}") as http,
+    ):
+        sink = Taker()
+        reader, writer, posted = await stream(api, http, sink)
+        writer.write(b"5\r\nabcde\r\n1\r\nf\r\n0\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
+        answer = await posted
+        assert (answer.error_type, answer.streamed_bytes) == ("Function.ResponseSizeTooLarge", 5)
+        assert b"(5 bytes)" in answer.body
+        writer.close()
+        await writer.wait_closed()
+
+
+# -- the wire --------------------------------------------------------------------------------------
+
+
+async def test_a_client_context_of_many_lines_is_one_header(api, http):
+    event = Event("r-1", {"Lambda-Runtime-Client-Context": '{\n "a": 1\n}'}, b"1")
+    _, reply = await take(api, http, event)
+    assert json.loads(reply.headers["Lambda-Runtime-Client-Context"]) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"GET / HTTP/1.1\r\nbreaks off"],
+)
+async def test_what_is_no_http_is_told_so_and_costs_the_connection(api, request_):
+    host, _, port = api.address.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request_)
+    writer.write_eof()
+    assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_connection_is_kept_and_given_up_when_the_client_says_so(api):
+    ping = "GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n{}\r\n"
+    reply = await raw(api, (ping.format("") + ping.format("Connection: close\r\n")).encode())
+    assert reply.count(b"HTTP/1.1 200 OK") == 2
+    assert reply.count(b"Connection: close") == 1

@@ -13,6 +13,8 @@ from natless.lambda_host.http_event import (
     HttpRequest,
     MalformedAnswer,
     decode_answer,
+    decode_collected,
+    decode_prelude,
     encode_event,
 )
 
@@ -213,3 +215,27 @@ def test_every_request_becomes_an_event_that_brings_its_body_back(body, query, h
     event = event_of(body=body, query=query, headers=headers)
     said = event.get("body", "")
     assert (base64.b64decode(said) if event["isBase64Encoded"] else said.encode()) == body
+
+
+def test_a_prelude_is_a_head_whose_body_follows():
+    answer = decode_prelude(b'{"statusCode":302,"headers":{"Location":"/x"},"cookies":["a=1"]}')
+    assert (answer.status, answer.body) == (302, b"")
+    assert answer.headers == (
+        ("Location", "/x"),
+        ("content-type", "application/octet-stream"),
+        ("set-cookie", "a=1"),
+    )
+    assert decode_prelude(b"{}").status == 200
+
+
+@pytest.mark.parametrize("prelude", [b"", b"[]", b'{"statusCode":"x"}', b'{"headers":1}'])
+def test_a_prelude_that_is_none_is_named(prelude):
+    with pytest.raises(MalformedAnswer):
+        decode_prelude(prelude)
+
+
+def test_a_stream_that_was_collected_is_taken_apart_at_its_zero_bytes():
+    answer = decode_collected(b'{"statusCode":201}' + b"\0" * 8 + b"body\0" * 9)
+    assert (answer.status, answer.body) == (201, b"body\0" * 9)
+    assert decode_collected(b'{"statusCode":204}').status == 204
+    assert decode_collected(b"7").body == b"7"

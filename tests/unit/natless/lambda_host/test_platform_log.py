@@ -46,3 +46,10 @@ def test_a_report_says_nothing_about_memory_that_nobody_knows():
     )
     assert "Max Memory" not in line
     assert line.endswith("\tStatus: error\tError Type: Runtime.ExitError")
+
+
+def test_an_extension_is_told_of_as_lambda_does():
+    line = platform_log.extension_line("agent", state="Ready", events=["INVOKE", "SHUTDOWN"])
+    assert line == "EXTENSION\tName: agent\tState: Ready\tEvents: [INVOKE, SHUTDOWN]"
+    line = platform_log.extension_line("a", state="InitError", events=[], error_type="Mine")
+    assert line == "EXTENSION\tName: a\tState: InitError\tEvents: []\tError Type: Mine"

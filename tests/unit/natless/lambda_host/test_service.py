@@ -10,10 +10,11 @@ import pytest
 
 from natless.journal import Fact, Journal
 from natless.lambda_host.clock import HandClock
+from natless.lambda_host.destinations import EventConfig
 from natless.lambda_host.function_name import FunctionName
 from natless.lambda_host.invoke_api import check_json
 from natless.lambda_host.refusal import Refusal
-from natless.lambda_host.service import Call, EventBudgets, LambdaService
+from natless.lambda_host.service import MAX_DEPTH, Call, EventBudgets, LambdaService
 from natless.lambda_host.spec import InvokeResult
 
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:orders"
@@ -36,15 +37,35 @@ class Host:
 
 
 class Stage:
-    def __init__(self, *outcomes: int | str, budgets: EventBudgets | None = None) -> None:
+    def __init__(
+        self,
+        *outcomes: int | str,
+        budgets: EventBudgets | None = None,
+        config: EventConfig | None = None,
+    ) -> None:
         self.clock = HandClock()
         self.host = Host(self.clock, *outcomes)
         self.facts: list[Fact] = []
         journal = Journal()
-        journal.listen(self.facts.append)
+        journal.listen(self._notice)
+        self._news = asyncio.Event()
         self.service = LambdaService(
-            [self.host], journal=journal, clock=self.clock, budgets=budgets
+            [self.host],
+            journal=journal,
+            clock=self.clock,
+            budgets=budgets,
+            configs={"orders": config} if config else None,
         )
+
+    def _notice(self, fact: Fact) -> None:
+        self.facts.append(fact)
+        self._news.set()
+
+    async def until(self, kind: str) -> None:
+        """Returns once there is a fact of this kind."""
+        while kind not in self.kinds():
+            self._news.clear()
+            await self._news.wait()
 
     def enqueue(self) -> None:
         self.service.enqueue(Call(self.host, b"{}", via="event", request_id="r-1"))
@@ -124,6 +145,90 @@ async def test_only_so_many_events_are_kept():
         with pytest.raises(Refusal) as caught:
             stage.enqueue()
     assert (caught.value.status, caught.value.headers["Retry-After"]) == (429, "1")
+
+
+async def test_a_function_may_be_tried_less_often():
+    stage = Stage("Unhandled", "Unhandled", config=EventConfig(retries=0))
+    async with stage.service:
+        stage.enqueue()
+        await stage.pass_time(0)
+    assert stage.host.called == [0.0]
+    assert stage.facts[-1].data["condition"] == "RetriesExhausted"
+
+
+async def test_a_retry_that_would_come_too_late_is_not_made():
+    stage = Stage("Unhandled", "Unhandled", config=EventConfig(event_age=100.0))
+    async with stage.service:
+        stage.enqueue()
+        await stage.pass_time(1)
+    assert stage.host.called == [0.0, 60.0]
+    assert stage.facts[-1].data["condition"] == "EventAgeExceeded"
+
+
+def note_payloads(stage: Stage, name: str) -> list[dict]:
+    """A second function, and what it is called with."""
+    taken: list[dict] = []
+    other = Host(stage.clock)
+    other.spec = SimpleNamespace(name=name, arn=ARN.replace("orders", name))
+
+    async def invoke(payload: bytes, **options) -> InvokeResult:
+        taken.append(json.loads(payload))
+        return await Host.invoke(other, payload, **options)
+
+    other.invoke = invoke
+    stage.service.functions[name] = other
+    return taken
+
+
+@pytest.mark.parametrize("target", ["lost", ARN.replace("orders", "lost")])
+async def test_what_is_given_up_goes_to_the_function_for_failures(target):
+    stage = Stage("Unhandled", config=EventConfig(retries=0, on_failure=target, on_success="no"))
+    taken = note_payloads(stage, "lost")
+    async with stage.service:
+        stage.enqueue()
+        await stage.pass_time(0)
+        [record] = taken
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["requestContext"]["approximateInvokeCount"] == 1
+    assert "destination.sent" in stage.kinds()
+
+
+async def test_what_works_goes_to_the_function_for_successes():
+    stage = Stage(config=EventConfig(on_success="done", on_failure="no"))
+    taken = note_payloads(stage, "done")
+    async with stage.service:
+        stage.enqueue()
+        await stage.pass_time(0)
+    assert [each["requestContext"]["condition"] for each in taken] == ["Success"]
+
+
+async def test_records_may_go_to_a_file(tmp_path):
+    file = tmp_path / "done.jsonl"
+    stage = Stage(config=EventConfig(on_success=str(file)))
+    async with stage.service:
+        stage.enqueue()
+        await stage.until("destination.sent")
+    assert json.loads(file.read_text())["requestContext"]["requestId"] == "r-1"
+
+
+@pytest.mark.parametrize(
+    "target", ["nobody", "arn:aws:sqs:us-east-1:123456789012:queue", "/no/such/folder/file"]
+)
+async def test_a_destination_that_is_not_there_is_told_and_costs_nothing_else(target):
+    stage = Stage(config=EventConfig(on_success=target))
+    async with stage.service:
+        stage.enqueue()
+        await stage.until("destination.failed")
+    assert stage.facts[-1].data["target"] == target
+
+
+async def test_functions_that_call_each_other_in_a_circle_are_stopped():
+    stage = Stage(config=EventConfig(on_success="orders"))
+    async with stage.service:
+        stage.enqueue()
+        await stage.until("destination.failed")
+    assert len(stage.host.called) == MAX_DEPTH + 1
+    assert "recursive loop" in stage.facts[-1].data["reason"]
 
 
 @pytest.mark.parametrize(

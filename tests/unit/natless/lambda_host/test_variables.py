@@ -1,7 +1,11 @@
 from pathlib import Path
 
 from natless.lambda_host.spec import FunctionSpec
-from natless.lambda_host.variables import log_stream_name, standard_variables
+from natless.lambda_host.variables import (
+    extension_variables,
+    log_stream_name,
+    standard_variables,
+)
 
 SPEC = FunctionSpec(
     "orders",
@@ -54,3 +58,15 @@ def test_what_would_change_the_ways_of_runtime_clients_is_left_out():
 
 def test_the_arn_names_region_account_and_function():
     assert SPEC.arn == "arn:aws:lambda:eu-west-1:123456789012:function:orders"
+
+
+def test_extensions_get_nothing_that_describes_the_runtime_or_its_log():
+    everything = standard_variables(
+        FunctionSpec("f", "a.b", Path("/t"), ("x",), environment={"MINE": "1", "_PRIVATE": "2"}),
+        log_stream="s",
+    )
+    left = extension_variables({**everything, "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13"})
+    gone = {"_HANDLER", "_PRIVATE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME"}
+    gone |= {"LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR"}
+    assert set(everything) - set(left) == gone
+    assert "AWS_EXECUTION_ENV" not in left
