@@ -79,10 +79,7 @@ class HostLauncher:
         Raises:
             OSError: there is no such program or folder.
         """
-        if shutil.which(argv[0], path=environment.get("PATH", os.defpath)) is None:
-            # setpriv, which comes first, would only say so in the output
-            number = errno.EACCES if Path(argv[0]).is_file() else errno.ENOENT
-            raise OSError(number, os.strerror(number), argv[0])
+        _check_program(argv[0], environment.get("PATH", os.defpath))
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.subprocess_exec(
             lambda: _Protocol(loop),
@@ -96,6 +93,13 @@ class HostLauncher:
             process_group=0,
         )
         return HostProcess(transport, protocol)
+
+
+def _check_program(name: str, path: str) -> None:
+    """Finds out what setpriv, which comes first, would only say in the output."""
+    if shutil.which(name, path=path) is None:
+        number = errno.EACCES if Path(name).is_file() else errno.ENOENT
+        raise OSError(number, os.strerror(number), name)
 
 
 class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
