@@ -144,7 +144,7 @@ async def open_dev(
             settings, stack, journal=journal, progress=progress, directory=directory
         )
         with progress.step(f"worker: {_list_handlers(codes)}"):
-            worker = _make_worker(functions, codes, ground.relay, journal=journal)
+            worker = _make_worker(settings, codes, ground.relay, journal=journal)
             await stack.enter_async_context(worker)
         hosts = []
         for number, function in enumerate(functions):
@@ -302,11 +302,7 @@ async def _open_network(
 
 
 def _make_worker(
-    functions: tuple[FunctionSettings, ...],
-    codes: Mapping[str, Code],
-    relay: RelayReady,
-    *,
-    journal: Journal,
+    settings: Settings, codes: Mapping[str, Code], relay: RelayReady, *, journal: Journal
 ) -> Worker:
     config = WorkerConfig(
         url=f"wss://localhost:{relay.port}/event/realtime",
@@ -317,8 +313,10 @@ def _make_worker(
         stage=STAGE,
         namespace=NAMESPACE,
         functions={
-            each.name: LocalFunction(codes[each.name], memory=each.memory) for each in functions
+            each.name: LocalFunction(codes[each.name], memory=each.memory)
+            for each in settings.registry()
         },
+        max_reserves=settings.dev.reserves,
     )
     return Worker(config, journal)
 

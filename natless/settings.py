@@ -164,6 +164,12 @@ class DevSettings(BaseModel):
         default_factory=list,
         description="Host names, such as a tunnel's, that may call the functions' URLs too.",
     )
+    reserves: int = Field(
+        2,
+        ge=0,
+        le=100,
+        description="Processes that wait for the next edit with everything but your code loaded.",
+    )
 
 
 class DemoSettings(BaseModel):
