@@ -18,11 +18,13 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from natless.certificates import Authority, CertificatePair, aws_names
 from natless.deployed import deploy, locate
+from natless.errors import UsageError
 from natless.journal import Journal
 from natless.lambda_host.destinations import EventConfig
 from natless.lambda_host.door import listen_on_loopback, open_door
@@ -52,6 +54,7 @@ class DevFunction:
         url: where any HTTP client calls it.
         code: its handler, to be edited.
         topology: the network it is in; empty for this machine's own.
+        debug_port: where debuggers attach; 0 where none can.
     """
 
     name: str
@@ -59,8 +62,9 @@ class DevFunction:
     url: str
     code: Code
     topology: str
+    debug_port: int = 0
 
-    def describe(self) -> dict[str, str | None]:
+    def describe(self) -> dict[str, str | int | None]:
         """What a program needs to know, as JSON."""
         return {
             "name": self.name,
@@ -69,6 +73,7 @@ class DevFunction:
             "handler": self.code.handler,
             "runtime": self.code.runtime.name,
             "topology": self.topology or None,
+            **({"debug": self.debug_port} if self.debug_port else {}),
         }
 
 
@@ -138,13 +143,14 @@ async def open_dev(
     """
     functions = settings.registry()
     codes = {each.name: locate(each) for each in functions}
+    debugged = find_debugged(settings, codes)
     async with AsyncExitStack() as stack:
         doors = [stack.enter_context(sock) for sock in _listen(settings.dev.port, functions)]
         ground = await _open_ground(
             settings, stack, journal=journal, progress=progress, directory=directory
         )
         with progress.step(f"worker: {_list_handlers(codes)}"):
-            worker = _make_worker(settings, codes, ground.relay, journal=journal)
+            worker = _make_worker(settings, codes, ground.relay, debugged=debugged, journal=journal)
             await stack.enter_async_context(worker)
         hosts = []
         for number, function in enumerate(functions):
@@ -155,6 +161,9 @@ async def open_dev(
                 launcher=ground.launchers[find_topology(function, settings)],
                 journal=journal,
                 concurrency=settings.dev.environments if reserved is None else reserved,
+                is_debugged=partial(worker.is_debugged, function.name)
+                if function.name in debugged
+                else None,
             )
             hosts.append(await stack.enter_async_context(host))
         service = await stack.enter_async_context(
@@ -178,6 +187,7 @@ async def open_dev(
                     arn=host.spec.arn,
                     url=service.urls[host.spec.name],
                     code=codes[host.spec.name],
+                    debug_port=worker.debug_ports.get(host.spec.name, 0),
                     topology=find_topology(function, settings),
                 )
                 for host, function in zip(hosts, functions, strict=True)
@@ -199,6 +209,27 @@ def _configure_events(function: FunctionSettings) -> EventConfig:
         retries=function.retry_attempts,
         event_age=function.event_age,
     )
+
+
+def find_debugged(settings: Settings, codes: Mapping[str, Code]) -> frozenset[str]:
+    """The names of the functions that debuggers may attach to.
+
+    Raises:
+        UsageError: a function is to be debugged, and its runtime has no debugger of ours.
+        EnvironmentLacks: what its debugger needs is missing.
+    """
+    found = set()
+    for function in settings.registry():
+        runtime = codes[function.name].runtime
+        if function.debug and not runtime.debugger:
+            raise UsageError(
+                f"{function.name}: a bootstrap cannot be debugged from here",
+                hint="leave debug out, and let the bootstrap start its own debugger",
+            )
+        if runtime.debugger and (function.debug or settings.dev.debug):
+            runtime.check_debugger()
+            found.add(function.name)
+    return frozenset(found)
 
 
 def _list_handlers(codes: Mapping[str, Code]) -> str:
@@ -302,7 +333,12 @@ async def _open_network(
 
 
 def _make_worker(
-    settings: Settings, codes: Mapping[str, Code], relay: RelayReady, *, journal: Journal
+    settings: Settings,
+    codes: Mapping[str, Code],
+    relay: RelayReady,
+    *,
+    debugged: frozenset[str],
+    journal: Journal,
 ) -> Worker:
     config = WorkerConfig(
         url=f"wss://localhost:{relay.port}/event/realtime",
@@ -313,7 +349,9 @@ def _make_worker(
         stage=STAGE,
         namespace=NAMESPACE,
         functions={
-            each.name: LocalFunction(codes[each.name], memory=each.memory)
+            each.name: LocalFunction(
+                codes[each.name], memory=each.memory, debug=each.name in debugged
+            )
             for each in settings.registry()
         },
         max_reserves=settings.dev.reserves,

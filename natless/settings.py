@@ -89,6 +89,9 @@ class FunctionSettings(BaseModel):
     timeout: float = Field(
         20.0, ge=1, le=900, description="Seconds until Lambda ends an invocation."
     )
+    debug: bool = Field(
+        False, description="Whether a debugger may attach to the handler in `natless dev`."
+    )
     memory: int = Field(1024, ge=128, le=10240, description="Megabytes, as the function is told.")
     environment: dict[VariableName, VariableValue] = Field(
         default_factory=dict, description="Environment variables of the function."
@@ -163,6 +166,9 @@ class DevSettings(BaseModel):
     hosts: list[str] = Field(
         default_factory=list,
         description="Host names, such as a tunnel's, that may call the functions' URLs too.",
+    )
+    debug: bool = Field(
+        False, description="Whether debuggers may attach to every function that can be debugged."
     )
     reserves: int = Field(
         2,

@@ -38,6 +38,7 @@ from typing import Any, NoReturn  # noqa: E402
 
 _OWN = (lambda: None).__code__.co_filename  # as frames name this file, also from an archive
 ROOT = "/2018-06-01/runtime"
+_QUIET = "PYDEVD_DISABLE_FILE_VALIDATION"
 HELD = "/natless/held"  # of a developer's side that starts the process before it is needed
 Handler = Callable[[Any, "Context"], Any]
 
@@ -469,7 +470,7 @@ def main() -> NoReturn:
         sys.exit(f"python_runtime: the environment lacks {error}")
     set_up_logging()
     try:
-        hold(api)
+        hold(api, root)
         handler = _load_or_report(api, name, root)
         while True:
             run_once(api, handler)
@@ -482,10 +483,42 @@ def main() -> NoReturn:
         sys.exit(130)
 
 
-def hold(api: RuntimeApi) -> None:
-    """Waits for leave to load the handler, if the environment says so."""
-    if os.environ.pop("NATLESS_HELD", ""):
-        api.hold({})
+def hold(api: RuntimeApi, root: str) -> None:
+    """Waits for leave to load the handler, if the environment says so.
+
+    With ``NATLESS_DEBUG`` a debugger may attach from then on, and the other side is told where.
+    """
+    is_held = os.environ.pop("NATLESS_HELD", "")
+    debugger = _listen_for_debugger(root) if os.environ.pop("NATLESS_DEBUG", "") else None
+    if not is_held:
+        return
+    headers = {"Natless-Debug-Port": str(debugger[1])} if debugger else {}
+    said = json.loads(api.hold(headers) or b"{}")
+    if debugger and said.get("waitForDebugger"):
+        debugger[0].wait_for_client()
+
+
+def _listen_for_debugger(root: str) -> tuple[Any, int] | None:
+    """debugpy, which the handler's interpreter must have, and the port on which it listens."""
+    before = list(sys.path)
+    sys.path[:] = handler_path(root)[1:]  # nothing of the handler's folder is debugpy
+    was_quiet = _QUIET in os.environ
+    os.environ.setdefault(_QUIET, "1")  # else it warns of the interpreter's frozen modules
+    try:
+        import debugpy  # type: ignore[import-not-found, unused-ignore]  # the developer's own
+
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        # In this process: the adapter would be another one, which outlives a killed parent.
+        debugpy.listen(("127.0.0.1", port), in_process_debug_adapter=True)
+    except Exception as error:
+        sys.stderr.write(f"no debugger can attach: {type(error).__name__}: {error}\n")
+        return None
+    finally:
+        sys.path[:] = before
+        if not was_quiet:
+            del os.environ[_QUIET]
+    return debugpy, port
 
 
 def _load_or_report(api: RuntimeApi, name: str, root: str) -> Handler:

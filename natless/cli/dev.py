@@ -42,6 +42,14 @@ def dev(
         str | None,
         typer.Option(help="Run the function in this network, such as no-nat.  [default: none]"),
     ] = None,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            help="Let debuggers attach: debugpy for Python, the inspector of Node.js. Time stands "
+            "still while one is attached.",
+        ),
+    ] = False,
     config: Annotated[
         Path | None, typer.Option(help="Settings file.  [default: natless.toml, if there is one]")
     ] = None,
@@ -69,7 +77,7 @@ def dev(
                 "runtime": runtime,
                 "name": name,
             },
-            "dev": {"port": port, "topology": topology},
+            "dev": {"debug": debug or None, "port": port, "topology": topology},
         },
         config=config,
         is_one=not (folder is None and handler is None and name is None),

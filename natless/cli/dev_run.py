@@ -18,7 +18,7 @@ from rich.text import Text
 
 from natless.cli.dev_screen import DevScreen, Network
 from natless.cli.running import run_until_done
-from natless.dev import Dev, find_topology, open_dev
+from natless.dev import Dev, DevFunction, find_topology, open_dev
 from natless.errors import EnvironmentLacks, UsageError
 from natless.journal import Journal
 from natless.progress import choose_progress
@@ -113,10 +113,18 @@ def print_ready(dev: Dev, console: Console) -> None:
         ("call it", f"curl {first.url}"),
         ("edit it", f"{shlex.quote(source)}, save, and call again"),
         ("invoke it", f"natless invoke {first.name}{port} --data '{{\"n\": 1}}'"),
+        *(("debug it", _tell_debugger(each)) for each in dev.functions if each.debug_port),
     ):
         console.print(Text(f"  {step:<11}", style="cyan") + Text(text), soft_wrap=True)
     console.print(Text(f"  AWS SDKs: AWS_ENDPOINT_URL_LAMBDA={dev.invoke}", style="dim"))
     console.print(Text("  Ctrl-C ends it and leaves nothing.\n", style="dim"))
+
+
+def _tell_debugger(function: DevFunction) -> str:
+    return (
+        f"{function.name}: attach to 127.0.0.1:{function.debug_port} "
+        f"({function.code.runtime.debugger}); time stands still meanwhile"
+    )
 
 
 def _read_file_argument(overrides: Mapping[str, Any]) -> Mapping[str, Any]:

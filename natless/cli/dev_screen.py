@@ -167,13 +167,20 @@ class DevScreen:
             case "worker.reload.failed":
                 self._tell_broken(function, fact)
             case "worker.reload.unavailable":
-                self._say(function, f"edits are not noticed: {fact.data['reason']}", style="yellow")
+                self._say("edits", f"are not noticed: {fact.data['reason']}", style="yellow")
             case "worker.connect.closed" | "worker.connect.failed" if not self._is_lost:
                 self._is_lost = True
-                self._say(function, "the channel is lost; trying again", style="yellow")
+                self._say("channel", "lost; trying again", style="yellow")
             case "worker.connect.complete" if self._is_lost:
                 self._is_lost = False
-                self._say(function, "the channel is back", style="yellow")
+                self._say("channel", "is back", style="yellow")
+            case "worker.debug.listening":
+                words = f"runs twice at once; debug the other one at 127.0.0.1:{fact.data['port']}"
+                self._say(function, words, style="cyan")
+            case "worker.debug.attached":
+                self._say(function, "a debugger is attached; its time stands still", style="cyan")
+            case "worker.debug.detached":
+                self._say(function, "the debugger is gone; time goes on", style="cyan")
             case "lambda.event.postponed":
                 seconds = humanize(float(fact.data["seconds"]))
                 self._say(function, f"event: tried again in {seconds}", style="yellow")

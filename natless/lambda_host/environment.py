@@ -20,15 +20,16 @@ from collections.abc import Callable
 from natless.journal import Journal
 from natless.lambda_host import platform_log
 from natless.lambda_host.budgets import HostBudgets
-from natless.lambda_host.clock import Clock, wait_first
+from natless.lambda_host.clock import Clock
 from natless.lambda_host.environment_log import EnvironmentLog, RecordListener
 from natless.lambda_host.hosted_process import output_settled
 from natless.lambda_host.invocation import Failure, Invocation
 from natless.lambda_host.launcher import Launcher
+from natless.lambda_host.patience import IsDebugged, Patience
 from natless.lambda_host.response_stream import PacedSink, StreamLimits
 from natless.lambda_host.runtime_session import Answer, Event
 from natless.lambda_host.sandbox import Sandbox
-from natless.lambda_host.spec import VERSION, FunctionSpec, InvokeResult
+from natless.lambda_host.spec import LONGEST, VERSION, FunctionSpec, InvokeResult
 from natless.lambda_host.variables import log_stream_name, standard_variables
 
 
@@ -52,6 +53,7 @@ class ExecutionEnvironment:
         limits: StreamLimits,
         new_id: Callable[[], str],
         on_record: RecordListener,
+        is_debugged: IsDebugged | None = None,
     ) -> None:
         self._spec = spec
         self._launcher = launcher
@@ -69,6 +71,7 @@ class ExecutionEnvironment:
             worker_id=self.worker_id,
             on_record=on_record,
         )
+        self._patience = Patience(clock, is_debugged)
         self._is_new = True
         self._sandbox: Sandbox | None = None
 
@@ -143,18 +146,20 @@ class ExecutionEnvironment:
                 self._answer(invocation, failure.answer_for(invocation.request_id))
                 return failure
         sandbox = self._running()
-        wall_deadline = self._clock.wall() + deadline - self._clock.now()
+        told = self._clock.now() + LONGEST if self._patience.is_endless else deadline
+        wall_deadline = self._clock.wall() + told - self._clock.now()
         event = self._event(invocation, deadline_ms=int(wall_deadline * 1000))
         sink = None
         if invocation.sink is not None:
             sink = PacedSink(invocation.sink, clock=self._clock, limits=self._limits)
         posted = sandbox.offer(event, deadline_ms=int(wall_deadline * 1000), sink=sink)
-        await wait_first(self._clock, deadline, posted, sandbox.ended)
+        await self._patience.wait(deadline, posted, sandbox.ended)
         if not posted.done():
             failure = sandbox.failure()
             self._answer(invocation, failure.answer_for(invocation.request_id), sink=sink)
             return failure
         self._answer(invocation, posted.result(), sink=sink)
+        deadline = self._patience.extend(deadline)
         return None if await sandbox.idle(deadline) else sandbox.failure()
 
     async def _end(self, invocation: Invocation, failure: Failure | None) -> None:

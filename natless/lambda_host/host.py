@@ -23,6 +23,7 @@ from natless.lambda_host.environment import ExecutionEnvironment
 from natless.lambda_host.environment_log import RecordListener
 from natless.lambda_host.invocation import Invocation
 from natless.lambda_host.launcher import HostLauncher, Launcher, Process
+from natless.lambda_host.patience import IsDebugged
 from natless.lambda_host.response_stream import ResponseSink, StreamLimits
 from natless.lambda_host.spec import FunctionSpec, InvokeResult
 
@@ -45,6 +46,8 @@ class LambdaHost:
     Environments are made on demand and reused, the most recently used first. An invocation that
     finds all of them busy is throttled, as by reserved concurrency.
 
+    The time of an invocation does not run while ``is_debugged`` says so.
+
     Attributes:
         spec: the function.
         concurrency: how many environments there may be.
@@ -61,6 +64,7 @@ class LambdaHost:
         budgets: HostBudgets | None = None,
         limits: StreamLimits | None = None,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        is_debugged: IsDebugged | None = None,
     ) -> None:
         if concurrency < 0:
             raise ValueError("concurrency is at least 0, which throttles every call")
@@ -72,6 +76,7 @@ class LambdaHost:
         self._budgets = budgets or HostBudgets()
         self._limits = limits or StreamLimits()
         self._new_id = new_id
+        self._is_debugged = is_debugged
         self._listeners: list[RecordListener] = []
         self._environments: list[ExecutionEnvironment] = []
         self._idle: list[ExecutionEnvironment] = []
@@ -219,6 +224,7 @@ class LambdaHost:
             limits=self._limits,
             new_id=self._new_id,
             on_record=self._tell,
+            is_debugged=self._is_debugged,
         )
         self._environments.append(environment)
         return environment

@@ -8,6 +8,7 @@ from pathlib import Path
 
 ACCOUNT = "123456789012"  # the account of AWS's own examples
 VERSION = "$LATEST"
+LONGEST = 900.0  # seconds; AWS Lambda quotas, function timeout
 
 # A managed runtime looks at the variable in its own start script, with these words and statuses.
 _THROUGH_WRAPPER = """wrapper=$AWS_LAMBDA_EXEC_WRAPPER

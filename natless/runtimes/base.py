@@ -73,6 +73,18 @@ class Runtime(ABC):
             EnvironmentLacks: a tool is missing; says how to get it.
         """
 
+    @property
+    def debugger(self) -> str:
+        """What speaks to debuggers; empty where it is the handler's own affair."""
+        return ""
+
+    def check_debugger(self) -> None:  # noqa: B027  most have nothing to check
+        """Finds out whether a debugger can attach.
+
+        Raises:
+            EnvironmentLacks: what it needs is missing; says how to get it.
+        """
+
     def remark(self) -> str:
         """What differs from the runtime that was asked for; empty when nothing does."""
         return ""

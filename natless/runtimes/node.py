@@ -79,6 +79,11 @@ class NodeRuntime(Runtime):
                 hint="npm install --save-dev esbuild, or run Node.js 22.18 or later",
             )
 
+    @property
+    def debugger(self) -> str:
+        """Node.js's own."""
+        return "Node.js inspector"
+
     def remark(self) -> str:
         """Another major version than the one that was asked for."""
         wanted = re.fullmatch(r"nodejs(\d+)\.x", self.name)

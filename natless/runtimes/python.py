@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ CLIENT = "python_runtime.py"
 _SUFFIXES = (".py", ".toml", ".lock", ".cfg")
 _NAMES = ("requirements.txt",)
 _ENVIRONMENTS = (".venv", "venv")
+_IMPORT_BUDGET = 30.0  # seconds to import debugpy
 
 
 class PythonRuntime(Runtime):
@@ -57,6 +59,28 @@ class PythonRuntime(Runtime):
     def is_source(self, path: Path, folder: Path) -> bool:
         """Data that a handler writes beside its code is none."""
         return path.name.endswith(_SUFFIXES) or path.name in _NAMES
+
+    @property
+    def debugger(self) -> str:
+        """The package that is imported into the handler's process."""
+        return "debugpy"
+
+    def check_debugger(self) -> None:
+        """Whether the interpreter has debugpy.
+
+        Raises:
+            EnvironmentLacks: it has not.
+        """
+        argv = [str(self.interpreter), "-c", "import debugpy"]
+        try:
+            done = subprocess.run(argv, capture_output=True, timeout=_IMPORT_BUDGET, check=False)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise EnvironmentLacks(f"{self.interpreter} does not run: {error}") from error
+        if done.returncode != 0:
+            raise EnvironmentLacks(
+                f"debugpy is not installed for {self.interpreter}",
+                hint=f"{self.interpreter} -m pip install debugpy",
+            )
 
     def remark(self) -> str:
         """Another version than the one that was asked for, as far as that is plain to see."""

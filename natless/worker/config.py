@@ -66,12 +66,14 @@ class LocalFunction:
         bootstrap: the command that runs it in place of its runtime's own.
         environment: variables that override the function's own.
         memory: MB that the handler is told it has.
+        debug: whether a debugger may attach.
     """
 
     code: Code
     bootstrap: tuple[str, ...] | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     memory: int = 1024
+    debug: bool = False
 
     @property
     def can_be_held(self) -> bool:

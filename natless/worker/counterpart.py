@@ -27,6 +27,8 @@ from natless.lambda_host.launcher import Launcher
 from natless.lambda_host.runtime_session import Answer, Event
 from natless.worker.answers import Answers
 from natless.worker.config import LocalFunction, WorkerConfig
+from natless.worker.debug_door import DebugDoor
+from natless.worker.debug_doors import DebugDoors
 from natless.worker.errors import PublishFailed
 from natless.worker.process import SOURCE, HandlerProcess
 from natless.worker.program import make_program
@@ -112,6 +114,7 @@ class Counterpart:
         send: publishes to the guest.
         spawn: runs a coroutine beside the caller.
         reserves: which environments keep a process for the next edit.
+        doors: where debuggers attach.
         instance: which developer's side this is, for guests that want to tell two apart.
     """
 
@@ -126,6 +129,7 @@ class Counterpart:
         send: Send,
         spawn: Spawn,
         reserves: Reserves,
+        doors: DebugDoors | None = None,
         instance: str = "",
     ) -> None:
         self.worker_id = worker_id
@@ -144,6 +148,8 @@ class Counterpart:
             spawn=spawn,
             reserves=reserves,
         )
+        self._doors = doors
+        self._door: DebugDoor | None = None
         self._function: LocalFunction | None = None
         self._unknown: Failure | None = None
         self._environment: dict[str, str] | None = None
@@ -180,9 +186,21 @@ class Counterpart:
         elif environment != self._environment or function != self._function:
             self._unknown = None
             self._function, self._environment = function, dict(environment)
+            self._open_door(function_id)
             self._slot.begin(make_program(function, environment, worker_id=self.worker_id))
         if not self._introduced.done():
             self._introduced.set_result(None)
+
+    def _open_door(self, function_id: str) -> None:
+        """Has debuggers come through one port, whichever process serves."""
+        if self._door is not None or self._doors is None:
+            return
+        self._door = self._doors.take(function_id, self._debugger_came_or_went)
+        if self._door is not None:
+            self._slot.debug_through(self._door)
+
+    def _debugger_came_or_went(self, is_attached: bool) -> None:
+        self.note_debugger(is_attached=is_attached)
 
     def take(self, work: Work) -> None:
         """Begins an invocation, and says so. One that was seen already is not begun again."""
@@ -226,6 +244,8 @@ class Counterpart:
         for timer in (self._rest, self._beat):
             if timer is not None:
                 timer.cancel()
+        if self._door is not None and self._doors is not None:
+            self._doors.give_back(self._door)
         self._slot.shut()
 
     async def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,21 @@ from natless.lambda_host.clock import Clock, wait_first
 from natless.lambda_host.invocation import Failure
 from natless.lambda_host.launcher import Launcher
 from natless.lambda_host.output import Stream
+from natless.lambda_host.patience import Patience
 from natless.lambda_host.runtime_process import RuntimeProcess, describe_exit
 from natless.lambda_host.runtime_session import Answer, Event
 from natless.runtimes.base import client_path
 from natless.runtimes.python import CLIENT
+from natless.worker.debug_door import DebugDoor
 from natless.worker.private_api import PrivateApi
 from natless.worker.program import Program
 from natless.worker.reload import Edit
 
 SOURCE = "worker"
+# Node.js tells of its inspector, with the port that is behind a door.
+_OF_INSPECTOR = re.compile(
+    r"Debugger (?:listening|ending) on ws:|Debugger attached|For help, see: https://nodejs.org/"
+)
 
 
 class HandlerProcess:
@@ -38,12 +45,16 @@ class HandlerProcess:
         generation: int,
         clock: Clock,
         edit: Edit | None = None,
+        door: DebugDoor | None = None,
     ) -> None:
         self.generation = generation
         self.edit = edit
         self._journal = journal
         self._worker_id = worker_id
         self._clock = clock
+        self._door = door
+        self._debug_port = 0
+        self._patience = Patience(clock, None if door is None else lambda: door.stops_time)
         self._request_id = ""
         self._withdrawn: asyncio.Future[str] | None = None
         self._free: asyncio.Future[None] | None = None
@@ -123,22 +134,37 @@ class HandlerProcess:
 
     async def _load(self, deadline: float) -> Failure | None:
         runtime = self._started()
+        api = _private(runtime)
         self._fact("worker.process.started", pid=runtime.pid)
         started = self._clock.now()
-        _private(runtime).release()
-        if await runtime.initialized(self._clock, deadline):
+        api.release(wait_for_debugger=await self._let_debuggers_in(runtime, deadline))
+        await self._patience.wait(deadline, api.initialized, api.init_error, runtime.exited)
+        if api.initialized.done() and not runtime.has_exited:
             return None
         return self._init_failure(runtime, seconds=self._clock.now() - started)
+
+    async def _let_debuggers_in(self, runtime: RuntimeProcess, deadline: float) -> bool:
+        """Leads debuggers to the process; whether one has been waiting for it."""
+        if self._door is None:
+            return False
+        held = _private(runtime).held
+        await wait_first(self._clock, deadline, held, runtime.exited)
+        self._debug_port = held.result().debug_port if held.done() else 0
+        if self._debug_port == 0:
+            return False
+        is_awaited = self._door.is_awaited
+        self._door.lead_to(self._debug_port)
+        return is_awaited
 
     async def idle(self, deadline: float, *others: asyncio.Future[Any]) -> None:
         """Returns when it waits for an event, has ended, or one of ``others`` or time is over."""
         runtime = self._started()
-        await wait_first(self._clock, deadline, runtime.api.when_idle(), runtime.exited, *others)
+        await self._patience.wait(deadline, runtime.api.when_idle(), runtime.exited, *others)
 
     async def free(self, deadline: float) -> None:
         """Returns when it runs nothing, or ``deadline`` has come."""
         if self._free is not None:
-            await wait_first(self._clock, deadline, self._free)
+            await self._patience.wait(deadline, self._free)
 
     def withdraw(self, reason: str) -> None:
         """Gives up what it runs, if it runs something; see :meth:`handle`."""
@@ -159,7 +185,7 @@ class HandlerProcess:
         self._free = asyncio.get_running_loop().create_future()
         try:
             posted = runtime.api.offer(event)
-            await wait_first(self._clock, deadline, posted, runtime.exited, withdrawn)
+            await self._patience.wait(deadline, posted, runtime.exited, withdrawn)
             if posted.done():
                 return posted.result()
             if runtime.has_exited:
@@ -175,6 +201,8 @@ class HandlerProcess:
 
     async def stop(self) -> None:
         """Ends the process and whatever it started."""
+        if self._door is not None:
+            self._door.leave(self._debug_port)
         if self._runtime is not None:
             await self._runtime.stop()
 
@@ -194,6 +222,8 @@ class HandlerProcess:
         )
 
     def _line(self, stream: Stream, line: str) -> None:
+        if self._door is not None and _OF_INSPECTOR.match(line):
+            return  # it names the port behind the door
         self._fact("worker.log", request_id=self._request_id, stream=stream, line=line)
 
     def _fact(self, kind: str, **data: object) -> None:

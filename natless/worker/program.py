@@ -10,6 +10,7 @@ from natless.worker.config import LocalFunction
 from natless.worker.variables import handler_variables
 
 _HELD = "NATLESS_HELD"
+_DEBUG = "NATLESS_DEBUG"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +22,20 @@ class Program:
         environment: all its variables.
         folder: its working directory.
         can_be_held: whether it waits for its release before it loads the handler.
+        debug: whether it lets a debugger attach.
     """
 
     argv: Sequence[str]
     environment: Mapping[str, str] = field(repr=False)
     folder: Path
     can_be_held: bool = False
+    debug: bool = False
 
     @property
     def variables(self) -> dict[str, str]:
-        """The variables with what tells our runtime clients to wait."""
-        return {**self.environment, **({_HELD: "1"} if self.can_be_held else {})}
+        """The variables with what tells our runtime clients to wait, and for whom."""
+        told = {_HELD: self.can_be_held, _DEBUG: self.debug}
+        return {**self.environment, **{name: "1" for name, is_so in told.items() if is_so}}
 
 
 def make_program(
@@ -56,4 +60,5 @@ def make_program(
         ),
         folder=function.code.folder,
         can_be_held=function.can_be_held,
+        debug=function.debug and function.can_be_held,
     )

@@ -22,10 +22,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from natless.journal import Journal
-from natless.lambda_host.clock import Clock, Timer, wait_first
+from natless.lambda_host.clock import Clock, Timer
 from natless.lambda_host.invocation import Failure
 from natless.lambda_host.launcher import Launcher
+from natless.lambda_host.patience import Patience
 from natless.worker.config import WorkerBudgets
+from natless.worker.debug_door import DebugDoor
 from natless.worker.process import SOURCE, HandlerProcess
 from natless.worker.program import Program
 from natless.worker.reload import Edit
@@ -110,7 +112,14 @@ class HandlerSlot:
         self._reserves = reserves or Reserves(0)
         self._reserve: tuple[HandlerProcess, Program] | None = None
         self._reserving: Timer | None = None
+        self._door: DebugDoor | None = None
+        self._patience = Patience(clock)
         self._is_closed = False
+
+    def debug_through(self, door: DebugDoor) -> None:
+        """Sets where debuggers come from; before the first :meth:`begin`."""
+        self._door = door
+        self._patience = Patience(self._clock, lambda: door.stops_time)
 
     def begin(self, program: Program | None = None, *, edit: Edit | None = None) -> None:
         """Starts the newest code; what serves goes on until that is ready.
@@ -148,13 +157,15 @@ class HandlerSlot:
         if self._program is None:
             raise RuntimeError("there is no program to start yet")
         waited_for: _Attempt | None = None
-        while self._clock.now() < deadline and not (withdrawn.done() or self._is_closed):
+        while not (withdrawn.done() or self._is_closed):
+            if self._clock.now() >= deadline and not self._patience.is_endless:
+                break
             attempt = self._attempt
             if attempt is None or attempt.task is None:
                 self.begin()
             elif not attempt.is_over:
                 waited_for = attempt
-                await wait_first(self._clock, deadline, attempt.task, withdrawn)
+                await self._patience.wait(deadline, attempt.task, withdrawn)
             elif attempt.failure is not None:
                 self.begin()
                 return NotLoaded(attempt.failure, is_news=attempt is waited_for)
@@ -286,6 +297,7 @@ class HandlerSlot:
             worker_id=self._worker_id,
             generation=self._generation,
             clock=self._clock,
+            door=self._door,
         )
 
     async def _retire(self, process: HandlerProcess) -> None:

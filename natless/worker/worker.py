@@ -7,7 +7,7 @@ import contextlib
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -35,6 +35,7 @@ from natless.lambda_host.launcher import HostLauncher, Launcher
 from natless.lambda_host.runtime_session import Event
 from natless.worker.config import LocalFunction, WorkerConfig
 from natless.worker.counterpart import Counterpart, Work, monotonic_deadline
+from natless.worker.debug_doors import DebugDoors
 from natless.worker.link import Link
 from natless.worker.process import SOURCE
 from natless.worker.reload import Edit, watch_folders
@@ -73,6 +74,7 @@ class Worker:
         self._journal = self._name_functions(journal)
         self._names: dict[str, str] = {}  # of functions, by the ids of their environments
         self._reserves = Reserves(config.max_reserves)
+        self._doors = DebugDoors(config.functions, record=self._fact)
         self._clock = clock or SystemClock()
         self._launcher = launcher or HostLauncher()
         self._reassembler = Reassembler()
@@ -87,6 +89,7 @@ class Worker:
         self._link = self._make_link()
         self._main = asyncio.create_task(self._run(self._link))
         try:
+            await self._doors.open()
             await self._ready(self._link, self._main)
         except BaseException:
             await self._end()
@@ -105,6 +108,15 @@ class Worker:
     def is_live(self) -> bool:
         """Whether it is subscribed right now."""
         return self._link is not None and self._link.is_live
+
+    @property
+    def debug_ports(self) -> Mapping[str, int]:
+        """Where debuggers attach, by the ids of functions that may be debugged."""
+        return self._doors.ports
+
+    def is_debugged(self, function_id: str) -> bool:
+        """Whether a debugger is connected for that function, so that its time stands still."""
+        return self._doors.stop_time(function_id)
 
     def on_report(self, listener: Callable[[InvocationRecord], None]) -> Callable[[], None]:
         """Calls ``listener`` with what guests of ours have measured, once they have answered.
@@ -171,6 +183,7 @@ class Worker:
             self._group = None
             closing = [counterpart.close() for counterpart in self._counterparts.values()]
             await asyncio.gather(*closing)
+            await self._doors.close()
 
     async def _end(self) -> None:
         """Ends all that goes on.
@@ -277,6 +290,7 @@ class Worker:
                 send=self._send,
                 spawn=self._spawn,
                 reserves=self._reserves,
+                doors=self._doors,
                 instance=self._instance,
             )
         self._counterparts.move_to_end(worker_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ import pytest
 from botocore.config import Config
 
 from natless.runtimes.node import node_version
+from tests.shell.debug_clients import Dap, Inspector
 from tests.shell.lambda_scripts import until
 
 NATLESS = (sys.executable, "-P", "-m", "natless.cli")
@@ -260,6 +262,46 @@ async def test_a_file_may_stand_for_its_folder_and_its_function(tmp_path):
         assert await loop.get() == (200, "other")
 
 
+@pytest.mark.skipif(importlib.util.find_spec("debugpy") is None, reason="debugpy is not installed")
+@needs_node
+@pytest.mark.parametrize(
+    ("file", "code", "client"),
+    [
+        ("app.py", "def handler(event, context):\n    n = 1\n    return n\n", Dap),
+        (
+            "app.mjs",
+            "export const handler = async () => {\n  const n = 1;\n  return n;\n};\n",
+            Inspector,
+        ),
+    ],
+    ids=["python", "node"],
+)
+async def test_a_breakpoint_may_hold_a_call_for_longer_than_its_function_may_take(
+    tmp_path, file, code, client
+):
+    folder = tmp_path / "slow"
+    folder.mkdir()
+    (folder / file).write_text(code)
+    (tmp_path / "natless.toml").write_text(
+        "[function]\nname = 'slow'\nfolder = 'slow'\nhandler = 'app.handler'\ntimeout = 1\n"
+    )
+    async with dev(tmp_path, "--debug") as loop:
+        [function] = loop.ready["functions"]
+        attaching = client.attached(function["debug"], (folder / file, 2))
+        entering = asyncio.create_task(attaching.__aenter__())
+        calling = asyncio.create_task(loop.get())  # the first call, which starts the process
+        debugger = await entering
+        try:
+            assert (await debugger.stopped_at())[1] == 2
+            await asyncio.wait({calling}, timeout=2.5)
+            assert not calling.done()
+            await debugger.go_on()
+            assert await calling == (200, 1)
+        finally:
+            await attaching.__aexit__(None, None, None)
+        assert await loop.get() == (200, 1)
+
+
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
 )
@@ -381,6 +423,29 @@ def test_typescript_without_esbuild_says_how_to_get_it(tmp_path):
     error, step = done.stderr.splitlines()
     assert "app.ts is TypeScript, and there is no esbuild to read it" in error
     assert "npm install --save-dev esbuild" in step
+
+
+def test_a_bootstrap_that_shall_be_debugged_is_named(app):
+    (app / "bootstrap").write_text("#!/bin/sh\n")
+    (app / "bootstrap").chmod(0o755)
+    (app / "natless.toml").write_text(
+        "[function]\nname = 'f'\nfolder = '.'\nruntime = 'provided.al2023'\ndebug = true\n"
+    )
+    error, _ = refused(app, "--port", "0")
+    assert error == "natless: f: a bootstrap cannot be debugged from here"
+
+
+def test_an_interpreter_without_debugpy_is_named_with_how_to_get_it(app):
+    python = app / "python"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    (app / "natless.toml").write_text(
+        f"[function]\nfolder = '.'\nhandler = 'app.run'\ninterpreter = '{python}'\n"
+    )
+    done = natless("dev", "--debug", "--port", "0", cwd=app)
+    error, step = done.stderr.splitlines()
+    assert error == f"natless: debugpy is not installed for {python}"
+    assert step.endswith(f"{python} -m pip install debugpy")
 
 
 def test_a_port_that_is_taken_is_named(app):

@@ -265,8 +265,18 @@ def test_a_lost_channel_is_told_once_and_so_is_its_return(stage):
     for kind in ("closed", "failed", "failed", "complete", "complete"):
         stage.tell(f"worker.connect.{kind}")
     assert stage.lines == [
-        "12:00:00 hello  the channel is lost; trying again",
-        "12:00:00 hello  the channel is back",
+        "12:00:00 channel  lost; trying again",
+        "12:00:00 channel  is back",
+    ]
+
+
+def test_debuggers_are_told(stage):
+    for kind in ("attached", "detached", "listening"):
+        stage.tell(f"worker.debug.{kind}", port=5679)
+    assert stage.lines == [
+        "12:00:00 hello  a debugger is attached; its time stands still",
+        "12:00:00 hello  the debugger is gone; time goes on",
+        "12:00:00 hello  runs twice at once; debug the other one at 127.0.0.1:5679",
     ]
 
 
