@@ -33,6 +33,9 @@ from natless.vpc.model import ADDRESSES, Topology
 ENVIRONMENTS = 10
 """Execution environments at once: so many callers are answered side by side."""
 
+RECORD_BUDGET = 1.0
+"""Seconds for the guest's record of an answered call: it leaves as a log line, after the answer."""
+
 _FOLDERS = (Path("/app"), Path("/var/task"))  # the developer's code, and as it was deployed
 
 
@@ -44,6 +47,30 @@ class _Visit:
     recorder: Recorder = field(default_factory=Recorder)
     probes: tuple[ProbeRun, ...] = ()
     counters: Mapping[str, int] = field(default_factory=dict)
+    awaited: set[str] = field(default_factory=set)  # answered calls, their records not here yet
+    complete: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add_result(self, result: CallerResult) -> None:
+        """Takes the caller's side; where there was an answer, a record follows."""
+        self.recorder.add_result(result)
+        if result.answered and self.recorder.knows_one_side(result.request_id):
+            self.awaited.add(result.request_id)
+            self.complete.clear()
+
+    def add_record(self, record: InvocationRecord) -> None:
+        """Takes the guest's side."""
+        self.recorder.add_record(record)
+        self.awaited.discard(record.request_id)
+        if not self.awaited:
+            self.complete.set()
+
+    async def settle(self) -> None:
+        """Waits for the records of answered calls, for each at most once."""
+        if self.awaited:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RECORD_BUDGET):
+                    await self.complete.wait()
+            self.awaited.clear()
 
 
 class DevLoop:
@@ -129,7 +156,7 @@ class DevLoop:
         assert host is not None
         result = await host.invoke(payload, client_context=client_context, log_tail=log_tail)
         if result.status == 200:
-            visit.recorder.add_result(
+            visit.add_result(
                 CallerResult.from_reply(
                     result.request_id,
                     result.payload,
@@ -144,12 +171,14 @@ class DevLoop:
 
     async def describe_current(self) -> TopologyRun | None:
         """What was seen on the topology that holds, None before the first call."""
-        await self._remember_counters()
         visit = self._visits[self.current.name]
+        await visit.settle()
+        await self._remember_counters()
         return _describe(visit) if visit.recorder.results else None
 
     async def report(self) -> RunDocument:
         """Everything that was seen, the topologies in the order in which they were last applied."""
+        await asyncio.gather(*(visit.settle() for visit in self._visits.values()))
         await self._remember_counters()
         visits = [visit for visit in self._visits.values() if visit.recorder.results]
         return RunDocument(
@@ -184,7 +213,7 @@ class DevLoop:
             task.add_done_callback(self._retiring.discard)
 
     def _take_record(self, record: InvocationRecord) -> None:
-        self._visits[self.current.name].recorder.add_record(record)
+        self._visits[self.current.name].add_record(record)
         self._journal.record(
             "loop.invocation.explained",
             source="loop",

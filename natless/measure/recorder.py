@@ -179,6 +179,10 @@ class Recorder:
         self._caller_latency.add(max(0.0, result.duration))
         self._answered += result.answered
 
+    def knows_one_side(self, request_id: str) -> bool:
+        """Whether a call was seen by the guest alone or by its caller alone, so far."""
+        return request_id in self._half_seen
+
     def _meet(self, request_id: str, knows_answer: bool) -> bool | None:
         """Whether the other side of a call knows of an answer; None when it was not seen yet."""
         if request_id in self._half_seen:
