@@ -1,0 +1,260 @@
+"""A lab with one function in it, for tests: change its network, call it, look at the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from event_protocol.phases import InvocationRecord
+from natless.explain import Evidence, explain
+from natless.journal import Fact, Journal
+from natless.lab import Lab
+from natless.lab import open_lab as open_async_lab
+from natless.lambda_host.host import InvokeResult, LambdaHost
+from natless.measure.function_error import FunctionError
+from natless.measure.recorder import Recorder
+from natless.progress import Progress, SilentProgress
+from natless.run_directory import open_run_directory
+from natless.scenario.network_facts import count_dropped_syns, describe_network
+from natless.settings import Settings, load_settings
+from natless.testing.call import Call
+from natless.testing.loop_thread import LoopThread
+from natless.vpc.backend import Network
+from natless.vpc.model import Topology
+from natless.vpc.topologies import TOPOLOGIES, find
+
+Listener = Callable[[Call], None]
+
+FIRST_TOPOLOGY = "nat"
+_KEPT_CALLS = 100  # of which the handler's output is kept
+_KEPT_LINES = 50  # of each
+
+
+class FunctionLab:
+    """A function in a network that can be changed. Made by :func:`open_lab`.
+
+    Its methods block, and may be called from any thread; ``invoke_async`` is for tests that have a
+    loop of their own.
+    """
+
+    topologies: tuple[str, ...] = tuple(TOPOLOGIES)
+    """The names that :meth:`use` takes."""
+
+    def __init__(self, stage: _Stage, thread: LoopThread[_Stage]) -> None:
+        self._stage = stage
+        self._thread = thread
+        self._listener: Listener | None = None
+
+    @property
+    def topology(self) -> str:
+        """The name of the network that holds now."""
+        return self._stage.topology.name
+
+    @property
+    def network(self) -> Network:
+        """What it is made of: ``netns`` or ``docker``."""
+        return self._stage.lab.network
+
+    def __repr__(self) -> str:
+        return f"<FunctionLab on {self.topology}, {self.network}>"
+
+    def use(self, topology: str) -> None:
+        """Changes the network; the next call starts a new execution environment in it.
+
+        The first time, probes prove that the network fails, or works, as it promises. Nothing
+        happens when it is in use already.
+
+        Raises:
+            UsageError: there is no such topology; the message lists them.
+            PromiseBroken: it does not do what it promises.
+        """
+        wanted = find(topology)
+        if wanted is not self._stage.topology:
+            self._thread.call(self._stage.use(wanted))
+
+    def restart(self) -> None:
+        """Ends the execution environments: the next call is a cold start."""
+        self._thread.call(self._stage.restart())
+
+    def invoke(self, event: object = None) -> Call:
+        """Calls the function once, and waits for the answer, whoever gives it.
+
+        Args:
+            event: anything that is JSON, or its bytes; ``{}`` when not given.
+        """
+        return self._tell(self._thread.call(self._stage.invoke(_encode(event))))
+
+    async def invoke_async(self, event: object = None) -> Call:
+        """The same for a test that has a loop, which goes on meanwhile."""
+        work = self._thread.start(self._stage.invoke(_encode(event)))
+        return self._tell(await asyncio.wrap_future(work))
+
+    def listen(self, listener: Listener | None) -> None:
+        """Calls ``listener`` with every later call, instead of whom it called before."""
+        self._listener = listener
+
+    def _tell(self, call: Call) -> Call:
+        if self._listener is not None:
+            self._listener(call)
+        return call
+
+    def output_of(self, call: Call) -> tuple[str, ...]:
+        """What the handler printed during a call, as far as it was read by now; the last lines."""
+        request_id = call.record.request_id if call.record is not None else ""
+        return tuple(self._stage.output.get(request_id, ()))
+
+
+@contextmanager
+def open_lab(
+    folder: str | Path | None = None,
+    *,
+    handler: str | None = None,
+    network: Literal["auto", "netns", "docker"] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    config: Path | None = None,
+    progress: Progress | None = None,
+) -> Iterator[FunctionLab]:
+    """Brings a network, the channel, a worker and the function up, and down with the block.
+
+    It begins on the network ``nat``. What is not said comes from the environment
+    (``NATLESS_…``), from ``natless.toml``, and from the defaults, in this order.
+
+    Args:
+        folder: with the handler's code.
+        handler: ``module.function``.
+        network: what to build it of; ``auto`` takes namespaces where they can be used, and
+            containers otherwise.
+        settings: further settings, nested as in ``natless.toml``.
+        config: the settings file; by default ``natless.toml`` in the current folder, if there is
+            one.
+        progress: is told what is being done.
+
+    Raises:
+        UsageError: a setting is wrong, or the handler is not there.
+        EnvironmentLacks: this machine can hold no lab; the hint says what to do.
+        ComponentFailed: a part did not come up.
+    """
+    said: dict[str, Any] = {**(settings or {})}
+    named = {"folder": folder and Path(folder), "handler": handler}
+    said["function"] = {**said.get("function", {}), **{k: v for k, v in named.items() if v}}
+    said["demo"] = {**said.get("demo", {}), **({"network": network} if network else {})}
+    accepted = load_settings(said, file=config)
+    with open_run_directory() as directory:
+        held = _open_stage(accepted, directory=directory, progress=progress or SilentProgress())
+        thread = LoopThread(held)
+        stage = thread.open()
+        try:
+            yield FunctionLab(stage, thread)
+        finally:
+            thread.close()
+
+
+def _encode(event: object) -> bytes:
+    if isinstance(event, bytes):
+        return event
+    return json.dumps({} if event is None else event).encode()
+
+
+class _Stage:
+    """What lives in the loop: the lab, and the function on the network that holds."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.topology: Topology = find(FIRST_TOPOLOGY)
+        self.output: OrderedDict[str, deque[str]] = OrderedDict()
+        self._proved: set[str] = set()
+        self._host: LambdaHost | None = None
+        self._records: dict[str, InvocationRecord] = {}
+        lab.journal.listen(self._take)
+
+    async def use(self, topology: Topology) -> None:
+        await self.restart()
+        if topology.name in self._proved:
+            await self.lab.vpc.apply(topology)
+        else:
+            await self.lab.show(topology)
+            self._proved.add(topology.name)
+        self.topology = topology
+
+    async def restart(self) -> None:
+        host, self._host = self._host, None
+        if host is not None:
+            await host.settled()
+            await host.__aexit__(None, None, None)
+
+    async def invoke(self, payload: bytes) -> Call:
+        topology = self.topology
+        if self._host is None:
+            self._host = self.lab.function(environments=self.lab.settings.demo.environments)
+            self._host.on_record(self._keep)
+            await self._host.__aenter__()
+        result = await self._host.invoke(payload, log_tail=True)
+        return await self._judge(result, topology)
+
+    async def _judge(self, result: InvokeResult, topology: Topology) -> Call:
+        """Both sides of a call together; with its log came the guest's record."""
+        recorder, record = Recorder(), self._records.pop(result.request_id, None)
+        recorder.add_result(self.lab.judge(result))
+        if record is not None:
+            recorder.add_record(record)
+        dropped = count_dropped_syns(topology, await self.lab.vpc.counters())
+        evidence = Evidence(
+            topology=topology.name,
+            title=topology.title,
+            records=recorder.records,
+            results=recorder.results,
+            network=describe_network(topology, syns_dropped=dropped),
+        )
+        caller = recorder.results[0]
+        error = FunctionError(caller.error_type, caller.error_message, caller.error_trace)
+        return Call(
+            topology=topology.name,
+            answer=_decode(result.payload),
+            error=error if result.function_error else None,
+            is_answered=caller.answered,
+            seconds=caller.duration,
+            verdict=explain(evidence),
+            record=record,
+            log=result.log_tail.decode(errors="replace"),
+            _evidence=evidence,
+        )
+
+    def _keep(self, record: InvocationRecord) -> None:
+        self._records[record.request_id] = record
+
+    def _take(self, fact: Fact) -> None:
+        if fact.kind != "worker.log":
+            return
+        request_id = str(fact.data.get("request_id", ""))
+        self.output.setdefault(request_id, deque(maxlen=_KEPT_LINES)).append(
+            str(fact.data.get("line", ""))
+        )
+        if len(self.output) > _KEPT_CALLS:
+            self.output.popitem(last=False)
+
+
+@asynccontextmanager
+async def _open_stage(
+    settings: Settings, *, directory: Path, progress: Progress
+) -> AsyncIterator[_Stage]:
+    async with AsyncExitStack() as stack:
+        lab = await stack.enter_async_context(
+            open_async_lab(settings, journal=Journal(), progress=progress, directory=directory)
+        )
+        stage = _Stage(lab)
+        stack.push_async_callback(stage.restart)
+        with progress.step(f"network {FIRST_TOPOLOGY}: proving that it works"):
+            await stage.use(find(FIRST_TOPOLOGY))
+        yield stage
+
+
+def _decode(payload: bytes) -> Any:  # noqa: ANN401  any JSON
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return payload
