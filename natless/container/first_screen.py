@@ -8,9 +8,12 @@ from natless.vpc.model import Topology
 def render_first_screen(topology: Topology, *, function: str, port: str) -> str:
     """The words, with commands that can be copied as they are."""
     base = f"http://localhost:{port}"
+    change = ("take its NAT away", "no-nat")
+    if not topology.promise.is_working:
+        change = ("give it a way out", "nat")
     next_steps = (
         ("call the function", f"curl -d '{{}}' {base}/invoke"),
-        ("take its NAT away", f"curl -X PUT {base}/topology/no-nat"),
+        (change[0], f"curl -X PUT {base}/topology/{change[1]}"),
         ("open the report", f"{base}/report"),
         ("", ""),
         ("every network", f"curl {base}/topology"),

@@ -29,6 +29,9 @@ OLDEST_COMPOSE = (2, 20)
 PROJECT = "natless"
 """What our own compose.yaml calls its project."""
 
+BASE_IMAGE = "python:3.13-slim"
+"""What our Dockerfile starts from."""
+
 NO_COMMAND = "there is no docker command"
 
 _COMPOSE_FIX = "sudo apt-get install docker-compose-plugin (on Debian: docker-compose)"
@@ -37,6 +40,7 @@ _FIXES = (
     ("permission denied", "sudo usermod -aG docker $USER, then log in again"),
     ("cannot connect", "sudo systemctl start docker (or start Docker Desktop)"),
     ("no such host", "unset DOCKER_HOST, or correct it"),
+    ("buildx", "sudo apt-get install docker-buildx-plugin (on Debian: docker-buildx)"),
     ("fully subnetted", "docker network prune"),
     ("non-overlapping", "docker network prune"),
 )
@@ -82,6 +86,20 @@ def check_network() -> Seen:
     if taken:
         own = "docker compose has a lab up"
     return Seen.ok(f"made and removed one ({pools}); {own}")
+
+
+def check_build() -> Seen:
+    """Builds an image of nothing as the lab's is built, by BuildKit, and removes it."""
+    if not _is_answering():
+        return Seen.skipped("no engine answers")
+    name = f"natless-doctor:{os.getpid()}"
+    try:
+        _docker("build", "--quiet", "--tag", name, "-", text=f"FROM scratch\nLABEL {LAB}=doctor\n")
+        _docker("image", "rm", name)
+    except _CannotAsk as error:
+        return _lacks(str(error))
+    base = "is here" if not _complaint("image", "inspect", BASE_IMAGE) else "will be pulled once"
+    return Seen.ok(f"built and removed an image; the base image {BASE_IMAGE} {base}")
 
 
 def check_compose() -> Seen:
@@ -180,8 +198,8 @@ def _shorten(line: str) -> str:
     return line.removesuffix(" Is the docker daemon running?").rstrip(".")
 
 
-def _docker(*arguments: str) -> str:
-    """What the command prints.
+def _docker(*arguments: str, text: str = "") -> str:
+    """What the command prints; it may read ``text``.
 
     Raises:
         _CannotAsk: it is not there, hangs, or ends with an error.
@@ -189,6 +207,8 @@ def _docker(*arguments: str) -> str:
     try:
         done = subprocess.run(
             ["docker", *arguments],
+            input=text,
+            env=os.environ | {"DOCKER_BUILDKIT": "1"},
             capture_output=True,
             text=True,
             timeout=ANSWER_BUDGET,

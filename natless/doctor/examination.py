@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from natless.doctor.docker_command import check_compose, check_engine, check_network
+from natless.doctor.docker_command import (
+    check_build,
+    check_compose,
+    check_engine,
+    check_network,
+)
 from natless.doctor.docker_lab import check_docker_lab
 from natless.doctor.finding import Ability, Finding, Seen, State
 from natless.doctor.handlers import check_handlers
@@ -66,6 +71,7 @@ CHECKS: tuple[Check, ...] = (
     Check("lab", check_lab, (Ability.DEMO,)),
     Check("docker engine", check_engine, _DOCKER),
     Check("docker network", check_network, _DOCKER),
+    Check("docker build", check_build, (Ability.DOCKER_DEMO,)),
     Check("docker lab", check_docker_lab, (Ability.DOCKER_DEMO,)),
     Check("docker compose", check_compose, (Ability.COMPOSE,)),
     Check("leftovers", check_leftovers),

@@ -127,7 +127,12 @@ class Engine:
         argv += ["--label", _BUILT]
         try:
             done = subprocess.run(
-                [*argv, root], capture_output=True, text=True, timeout=BUILD_BUDGET, check=False
+                [*argv, root],
+                env=os.environ | {"DOCKER_BUILDKIT": "1"},  # which 20.10 has, and leaves off
+                capture_output=True,
+                text=True,
+                timeout=BUILD_BUDGET,
+                check=False,
             )
         except FileNotFoundError as error:
             raise EnvironmentLacks(

@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 
 from natless.doctor import docker_command
-from natless.doctor.docker_command import check_compose, check_engine, check_network
+from natless.doctor.docker_command import (
+    check_build,
+    check_compose,
+    check_engine,
+    check_network,
+)
 from natless.doctor.finding import State
 from natless.vpc.docker_owner import Owner
 
@@ -90,6 +95,7 @@ def test_a_command_that_is_not_there_or_hangs_is_a_finding(
         assert words in seen.said
         assert seen.fix
     assert check_network().state is State.SKIPPED
+    assert check_build().state is State.SKIPPED
 
 
 @pytest.mark.parametrize("said", ["null", "not JSON", "{}"])
@@ -192,3 +198,23 @@ def test_the_files_of_an_installed_natless_are_elsewhere(
     seen = check_compose()
     assert seen.state is State.OK
     assert "clone" in seen.said
+
+
+@pytest.mark.parametrize(("code", "words"), [(0, "is here"), (1, "will be pulled once")])
+def test_an_image_is_built_and_removed_and_the_base_image_looked_for(
+    docker: Docker, code: int, words: str
+) -> None:
+    docker.says("", to="image inspect", code=code)
+    seen = check_build()
+    assert seen.state is State.OK
+    assert words in seen.said
+    build = next(asked for asked in docker.asked if asked.startswith("build"))
+    assert f"image rm {build.split()[3]}" in docker.asked
+
+
+def test_a_docker_without_buildkit_is_told_how_to_get_it(docker: Docker) -> None:
+    said = "ERROR: BuildKit is enabled but the buildx component is missing or broken."
+    docker.says(said, to="build", code=1)
+    seen = check_build()
+    assert seen.state is State.LACKS
+    assert "docker-buildx-plugin" in seen.fix
