@@ -174,6 +174,9 @@ class DevScreen:
             case "worker.connect.complete" if self._is_lost:
                 self._is_lost = False
                 self._say("channel", "is back", style="yellow")
+            case "worker.stage.shared":
+                words = f"{fact.data['developer']} is there, too: calls may get their answers"
+                self._say(f"stage {fact.data['stage']}", words, style="yellow")
             case "worker.debug.listening":
                 words = f"runs twice at once; debug the other one at 127.0.0.1:{fact.data['port']}"
                 self._say(function, words, style="cyan")

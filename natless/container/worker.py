@@ -22,6 +22,7 @@ _TOLD = {
     "worker.log": "{line}",
     "worker.reload.noticed": "saved: {files}",
     "worker.reload.complete": "reloaded; the next call runs the new code",
+    "worker.stage.shared": "{developer} works on this stage, too: calls may get their answers",
     "worker.reload.failed": "the new code does not start: {reason}",
 }
 

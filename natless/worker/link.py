@@ -68,18 +68,26 @@ class Link:
         channel: what to subscribe to.
         journal: takes the facts of the connection.
         on_event: is called with the text of every event, in the loop; it must not block.
+        on_live: is called each time the subscription is live, again after a loss.
 
     Raises:
         OSError: the certificate authority's file cannot be read.
     """
 
     def __init__(
-        self, config: WorkerConfig, *, channel: str, journal: Journal, on_event: EventListener
+        self,
+        config: WorkerConfig,
+        *,
+        channel: str,
+        journal: Journal,
+        on_event: EventListener,
+        on_live: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._channel = channel
         self._journal = journal
         self._on_event = on_event
+        self._on_live = on_live
         self._key = {"x-api-key": config.api_key}
         self._trust = _trust(config)
         self._attachment: _Attachment | None = None
@@ -174,6 +182,7 @@ class Link:
             self._is_live.set()
             self._say_first_word()
             self.last_failure = None
+            self._on_live()
             reason = await attachment.serve(self._on_event)
             self._fact("worker.connect.closed", reason=reason)
         finally:

@@ -54,6 +54,9 @@ class StelvioWorker(Worker):
         self._chunks, self._requests = Chunks(), {}
         return request_channel(self.config.app, self.config.stage)
 
+    def _on_live(self) -> None:
+        """Stelvio's own side would read an announcement as a request."""
+
     def _take_event(self, text: str) -> None:
         try:
             whole = self._chunks.receive(text)

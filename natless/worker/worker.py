@@ -36,7 +36,9 @@ from natless.lambda_host.runtime_session import Event
 from natless.worker.config import LocalFunction, WorkerConfig
 from natless.worker.counterpart import Counterpart, Work, monotonic_deadline
 from natless.worker.debug_doors import DebugDoors
+from natless.worker.errors import PublishFailed
 from natless.worker.link import Link
+from natless.worker.presence import Presence
 from natless.worker.process import SOURCE
 from natless.worker.reload import Edit, watch_folders
 from natless.worker.report import describe_record
@@ -80,6 +82,7 @@ class Worker:
         self._reassembler = Reassembler()
         self._counterparts: OrderedDict[str, Counterpart] = OrderedDict()
         self._instance = secrets.token_hex(8)
+        self._presence = Presence(self._instance)
         self._report_listeners: list[Callable[[InvocationRecord], None]] = []
         self._link: Link | None = None
         self._main: asyncio.Task[None] | None = None
@@ -140,6 +143,7 @@ class Worker:
                 channel=self._own_channel(),
                 journal=self._journal,
                 on_event=self._take_event,
+                on_live=self._on_live,
             )
         except OSError as error:  # ssl.SSLError is one
             raise UsageError(
@@ -151,6 +155,28 @@ class Worker:
         """Where guests publish."""
         config = self.config
         return dev_channel(config.app, config.stage, config.namespace)
+
+    def _on_live(self) -> None:
+        self._spawn(self._announce())
+
+    async def _announce(self) -> None:
+        """Says to the stage's other workers, if there are any, that there is one more."""
+        link = self._link
+        assert link is not None
+        body = self._presence.announcement(now=self._clock.wall())
+        name = secrets.token_hex(12)
+        [packet] = split(MessageCode.HELLO, source=self.config.source, id=name, body=body)
+        give_up = self._clock.now() + self.config.budgets.publish
+        try:
+            await link.publish(self._own_channel(), encode_packet(packet), give_up=give_up)
+        except PublishFailed as error:
+            self._fact("worker.hello.failed", request_id="", reason=str(error))
+
+    def _hear_worker(self, body: bytes) -> None:
+        developer = self._presence.hear(body)
+        if developer is not None:
+            self._fact("worker.stage.shared", stage=self.config.stage, developer=developer)
+            self._spawn(self._announce())
 
     async def _ready(self, link: Link, main: asyncio.Task[None]) -> None:
         await asyncio.wait(
@@ -228,7 +254,9 @@ class Worker:
     def _take_event(self, text: str) -> None:
         try:
             packet = decode_packet(text)
-            if packet.source == self.config.source:
+            if packet.type == MessageCode.HELLO:
+                self._hear_worker(packet.data)
+            if packet.source == self.config.source or packet.type == MessageCode.HELLO:
                 return
             message = self._reassembler.receive(packet)
             if message is not None:

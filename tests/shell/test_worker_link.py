@@ -122,7 +122,9 @@ async def test_an_answer_whose_connection_is_lost_is_sent_again_on_the_next(
         await guest.introduce()
         channel.is_mute = True
         await guest.invoke("r-1", 1)
-        await channel.until(lambda: len(channel.published) >= 2)
+        await channel.until(
+            lambda: MessageCode.RESPONSE in {packet.type for _, packet in channel.published}
+        )
         assert not facts.of("worker.invocation.complete")
         channel.is_mute = False
         await channel.drop()
@@ -147,7 +149,9 @@ async def test_an_answer_that_is_refused_for_its_rate_is_sent_again(channel, fac
 async def test_an_answer_that_is_refused_for_good_is_reported_lost(channel, facts, tmp_path):
     async def when_told(runtime: Runtime) -> None:
         headers, body = await runtime.next()
-        await channel.until(lambda: bool(channel.published))  # the ping has gone out
+        await channel.until(
+            lambda: MessageCode.PING in {packet.type for _, packet in channel.published}
+        )
         channel.refuse_publish = [WireError("UnauthorizedException", "no")]
         await runtime.respond(headers["Lambda-Runtime-Aws-Request-Id"], body)
         await runtime.hang()

@@ -237,6 +237,15 @@ async def test_a_worker_that_comes_back_is_introduced_anew(loop):
     assert [record.strategy for record in loop.records] == [Strategy.WORKER] * 2
 
 
+async def test_two_developers_on_one_stage_are_both_told(loop):
+    async with loop.worker():
+        assert loop.facts.of("worker.stage.shared") == []
+        async with loop.worker():
+            told = await loop.facts.wait("worker.stage.shared", count=2)
+    assert told.data["stage"] == "dev"
+    assert "@" in told.data["developer"]
+
+
 async def test_a_guest_that_is_killed_costs_one_invocation_and_the_worker_goes_on(loop):
     loop.save("import time\ndef handler(e, c):\n    time.sleep(0 if e else 60)\n    return e\n")
     async with loop.worker(), loop.function() as function:
