@@ -54,6 +54,7 @@ class HandlerProcess:
         self._clock = clock
         self._door = door
         self._debug_port = 0
+        self._is_stopped = False
         self._patience = Patience(clock, None if door is None else lambda: door.stops_time)
         self._request_id = ""
         self._withdrawn: asyncio.Future[str] | None = None
@@ -103,7 +104,8 @@ class HandlerProcess:
         Returns:
             Whether it waits for its code now; otherwise it is stopped.
         """
-        if await self._launch(program, launcher) is None:
+        failure = await self._launch(program, launcher)
+        if failure is None and not self._is_stopped:  # which somebody may have wanted meanwhile
             runtime = self._started()
             api = _private(runtime)
             await wait_first(self._clock, deadline, api.held, runtime.exited)
@@ -200,7 +202,8 @@ class HandlerProcess:
             self._free.set_result(None)
 
     async def stop(self) -> None:
-        """Ends the process and whatever it started."""
+        """Ends the process and whatever it started; one that is just starting ends when it has."""
+        self._is_stopped = True
         if self._door is not None:
             self._door.leave(self._debug_port)
         if self._runtime is not None:
