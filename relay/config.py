@@ -137,6 +137,11 @@ class ApiConfig:
             raise ConfigInvalid(
                 f"verify = {self.verify!r} is unknown", hint="use strict, parse-only or off"
             )
+        if any(not key.id.strip() for key in self.api_keys):
+            raise ConfigInvalid(
+                "an API key is empty: whoever sends none would be let in",
+                hint="give a key, or leave it out to get a random one",
+            )
         names = [namespace.name for namespace in self.namespaces]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ConfigInvalid(f"the namespace {min(twice)!r} is there twice")
@@ -203,6 +208,11 @@ class Listen:
             raise ConfigInvalid(
                 "a TLS port needs a certificate and its key",
                 hint="give --certificate and --key, or use `natless relay`, which makes them",
+            )
+        if not self.host:
+            raise ConfigInvalid(
+                "the address to listen on is empty",
+                hint="0.0.0.0 and :: are all addresses of this machine, 127.0.0.1 is itself",
             )
         for port in (self.port, self.plain_port):
             if port is not None and not 0 <= port <= 65535:
@@ -280,6 +290,11 @@ class RelayConfig:
             raise ConfigInvalid("time_scale must be positive")
         if not 0 <= self.subscription_lag < math.inf:
             raise ConfigInvalid("subscription_lag must be seconds, or 0 for none")
+        endpoint = self.lambda_endpoint
+        if endpoint is not None and not re.match(r"https?://[^/\s]+", endpoint):
+            raise ConfigInvalid(
+                f"lambda_endpoint = {endpoint!r} is no URL", hint="such as http://127.0.0.1:9400"
+            )
         if self.public_host is not None and not _is_authority(self.public_host):
             raise ConfigInvalid(
                 f"{self.public_host!r} is not a host",

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 DEFAULT_PORT = 8443
+
+
+class Verify(StrEnum):
+    """How strictly signatures are checked."""
+
+    STRICT = "strict"
+    PARSE_ONLY = "parse-only"
+    OFF = "off"
 
 
 def relay(
@@ -37,7 +46,7 @@ def relay(
         ),
     ] = None,
     verify: Annotated[
-        str | None, typer.Option(help="How signatures are checked: strict, parse-only or off.")
+        Verify | None, typer.Option(help="How signatures are checked: strict, parse-only or off.")
     ] = None,
     label: Annotated[
         str | None,

@@ -123,11 +123,6 @@ class RuntimeApi:
         """Whether the runtime waits for an event."""
         return self._session.state is RuntimeState.READY and self._session.event is None
 
-    @property
-    def is_served(self) -> bool:
-        """Whether the runtime has taken the event that was offered."""
-        return self._session.state is not RuntimeState.READY
-
     def when_idle(self) -> asyncio.Future[None]:
         """A future that is done the next time the runtime waits for an event. Do not cancel it."""
         return self._idle

@@ -54,6 +54,23 @@ def test_a_namespace_is_one_segment(name):
         NamespaceConfig(name=name)
 
 
+@pytest.mark.parametrize("key", ["", " "])
+def test_an_empty_key_would_let_everybody_in(key):
+    with pytest.raises(ConfigInvalid, match="an API key is empty"):
+        ApiConfig(label=LABEL, api_keys=(ApiKey("da2-one"), ApiKey(key)))
+
+
+def test_an_address_to_listen_on_is_not_empty():
+    with pytest.raises(ConfigInvalid, match="address to listen on is empty"):
+        Listen(host="", port=None, plain_port=0)
+
+
+@pytest.mark.parametrize("url", ["", "foo", "ftp://here", "http://"])
+def test_where_authorizers_are_invoked_is_a_url(url):
+    with pytest.raises(ConfigInvalid, match="is no URL"):
+        RelayConfig(listen=PLAIN, apis=(ApiConfig(label=LABEL),), lambda_endpoint=url)
+
+
 def test_a_namespace_is_there_once():
     two = (NamespaceConfig(name="a"), NamespaceConfig(name="a"))
     with pytest.raises(ConfigInvalid, match="'a' is there twice"):
