@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from natless.errors import EnvironmentLacks
+from natless.vpc.model import CUSTOM_DOMAIN
 
 AUTHORITY_LIFE = timedelta(days=3650)
 CERTIFICATE_LIFE = timedelta(days=397)  # what browsers still accept
@@ -185,13 +186,15 @@ def default_directory() -> Path:
 def aws_names(region: str) -> list[str]:
     """The names under which AWS serves AppSync in a region: publish, realtime, control plane.
 
-    Source: AWS General Reference, "AWS AppSync endpoints and quotas".
+    And the custom domain of the one Event API that has one here. Source: AWS General Reference,
+    "AWS AppSync endpoints and quotas".
     """
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     return [
         f"*.appsync-api.{region}.{suffix}",
         f"*.appsync-realtime-api.{region}.{suffix}",
         f"appsync.{region}.{suffix}",
+        CUSTOM_DOMAIN,
     ]
 
 

@@ -269,7 +269,7 @@ async def _open_ground(
     for number, name in enumerate(sorted(names_of_networks - {""})):
         # each has a folder of its own for its sockets
         (place := directory / f"n{number}").mkdir()
-        launchers[name], sock = await _open_network(
+        launchers[name], sockets = await _open_network(
             name,
             settings,
             stack,
@@ -280,7 +280,7 @@ async def _open_ground(
             progress=progress,
             directory=place,
         )
-        listening.append(sock)
+        listening.extend(sockets)
     with progress.step("relay: the AppSync Events channel"):
         relay = await stack.enter_async_context(
             start_relay(
@@ -309,7 +309,7 @@ async def _open_network(
     journal: Journal,
     progress: Progress,
     directory: Path,
-) -> tuple[Launcher, socket.socket]:
+) -> tuple[Launcher, tuple[socket.socket, ...]]:
     """The VPC with its topology: how to start functions in it, and where the relay listens."""
     # They take a moment to import, and nobody needs them on this machine's own network.
     from natless.lab import VpcLauncher
@@ -329,7 +329,7 @@ async def _open_network(
             )
         )
         await vpc.apply(topology)
-    return VpcLauncher(vpc), vpc.relay_socket
+    return VpcLauncher(vpc), vpc.relay_sockets
 
 
 def _make_worker(

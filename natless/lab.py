@@ -269,7 +269,7 @@ def _start_relay(
         label=who.label,
         region=who.region,
         namespaces=[NAMESPACE],
-        listening=[vpc.relay_socket],
+        listening=vpc.relay_sockets,
         journal=journal,
     )
 

@@ -58,7 +58,8 @@ class ShimConfig:
         spool: where ``ok`` keeps events.
         spool_bytes: how much it may keep there.
         routes: other hosts that ``route`` may try.
-        proxy: a proxy that it may try, or None.
+        proxy: the function's own proxy, or None: the way that is tried first goes through it, as
+            SST's bridge does since 3.16.2.
         breaker: when to stop trying to connect, or None.
         seed: of the pauses' randomness, or None for another each time.
         environment: the variables that the developer's side may see, the guest's own left out.
@@ -92,7 +93,7 @@ class ShimConfig:
     @property
     def route(self) -> Route:
         """The way that is tried first."""
-        return Route(self.realtime, self.http_host)
+        return Route(self.realtime, self.http_host, proxy=self.proxy)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> ShimConfig:
@@ -137,10 +138,7 @@ class ShimConfig:
             environment={k: v for k, v in environment.items() if not k.startswith(OWN_PREFIX)},
         )
         config._check_fallbacks()
-        if (
-            Strategy.ROUTE in config.fallbacks
-        ):  # a proxy of the function's own is no concern of ours
-            config = replace(config, proxy=proxy_for(realtime.host, environment))
+        config = replace(config, proxy=config._find_proxy(environment))
         try:
             make_dialect(config)
         except ChannelError as error:
@@ -149,6 +147,19 @@ class ShimConfig:
                 f" {error}"
             ) from error
         return config
+
+    def _find_proxy(self, environment: Mapping[str, str]) -> Proxy | None:
+        """One of a kind that we do not speak is left to those who do, unless routes are a concern.
+
+        Raises:
+            ConfigError: ``route`` was asked for, and this cannot be one.
+        """
+        try:
+            return proxy_for(self.realtime.host, environment)
+        except ConfigError:
+            if Strategy.ROUTE in self.fallbacks:
+                raise
+            return None
 
     def _check_fallbacks(self) -> None:
         if Strategy.STATIC in self.fallbacks and self.static is None:

@@ -47,7 +47,9 @@ class HttpPublisher:
     def __init__(self, config: ShimConfig, *, context: ssl.SSLContext, keeps: bool = False) -> None:
         target = Endpoint.parse(config.http_host)
         self._channel = make_dialect(config).developer
-        self._connection = HttpsConnection(target, context=context, api_key=config.api_key)
+        self._connection = HttpsConnection(
+            target, context=context, api_key=config.api_key, proxy=config.proxy
+        )
         self._keeps = keeps
         self._turn = asyncio.Lock()
 

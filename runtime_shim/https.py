@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +17,8 @@ from runtime_shim.http_messages import (
     read_head,
 )
 from runtime_shim.names import resolve
-from runtime_shim.routes import Endpoint
+from runtime_shim.routes import Endpoint, Proxy
+from runtime_shim.tunnel import open_tunnel
 
 
 class HttpsConnection:
@@ -26,10 +28,19 @@ class HttpsConnection:
         target: the host.
         context: whom to trust.
         api_key: goes with every request.
+        proxy: through whom, or None.
     """
 
-    def __init__(self, target: Endpoint, *, context: ssl.SSLContext, api_key: str) -> None:
+    def __init__(
+        self,
+        target: Endpoint,
+        *,
+        context: ssl.SSLContext,
+        api_key: str,
+        proxy: Proxy | None = None,
+    ) -> None:
         self.target = target
+        self._proxy = proxy
         self._context = context
         self._api_key = api_key
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -43,13 +54,31 @@ class HttpsConnection:
         return not (reader.at_eof() or writer.is_closing())
 
     async def resolve(self) -> list[str]:
-        """The host's addresses. Raises ``OSError`` or ``Obstacle``."""
-        return [str(found[4][0]) for found in await resolve(self.target)]
+        """The addresses of the host, or of the proxy. Raises ``OSError`` or ``Obstacle``."""
+        return [str(found[4][0]) for found in await resolve(self._hop)]
+
+    @property
+    def _hop(self) -> Endpoint:
+        return self.target if self._proxy is None else self._proxy.endpoint
 
     async def connect(self, address: str) -> None:
-        """TCP. Raises ``OSError``."""
+        """TCP, and the tunnel where there is a proxy. Raises ``OSError`` or ``Obstacle``."""
         self.close()
-        self._streams = await asyncio.open_connection(address, self.target.port, limit=HEAD_BYTES)
+        port = self._hop.port
+        if self._proxy is None:
+            self._streams = await asyncio.open_connection(address, port, limit=HEAD_BYTES)
+            return
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            connection.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(connection, (address, port))
+            authorization = self._proxy.authorization
+            await open_tunnel(connection, self.target, authorization=authorization)
+            self._streams = await asyncio.open_connection(sock=connection, limit=HEAD_BYTES)
+        except BaseException:
+            connection.close()
+            raise
 
     async def start_tls(self) -> None:
         """TLS. Raises ``OSError``."""

@@ -56,7 +56,9 @@ class PollLink(Mailbox):
         self.target = Endpoint.parse(config.http_host)
         self.publisher = HttpPublisher(config, context=context, keeps=True)
         self._config = config
-        self._connection = HttpsConnection(self.target, context=context, api_key=config.api_key)
+        self._connection = HttpsConnection(
+            self.target, context=context, api_key=config.api_key, proxy=config.proxy
+        )
         self._channel = dialect.own
         self._session = ""
         self._after = 0

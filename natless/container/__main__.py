@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import shutil
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from natless.container.shared import Identity, SharedFolder
 from natless.errors import NatlessError
 from natless.vpc.docker_seats import Seat
+from natless.vpc.servants import listen_on
 
 _TLS_PORT = "443"
 
@@ -67,6 +69,10 @@ def _become_relay(shared: SharedFolder, identity: Identity) -> None:
     argv += ["--certificate", str(shared.certificate), "--key", str(shared.key)]
     argv += ["--ca", str(shared.ca), "--label", identity.label, "--region", identity.region]
     argv += ["--api-key", identity.api_key, "--namespace", identity.namespace]
+    with contextlib.suppress(OSError):  # no IPv6 here: two topologies will say so
+        other = listen_on("::", int(_TLS_PORT))
+        other.set_inheritable(True)
+        argv += ["--listen-fd", str(other.detach())]
     os.execv(sys.executable, argv)
 
 

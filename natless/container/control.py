@@ -56,6 +56,7 @@ _USERS = {
     Seat.INTERNET_NET: frozenset({_ROOT}),
     Seat.RESOLVER: frozenset({_LAB_USER}),
     Seat.ENDPOINT: frozenset({_LAB_USER}),
+    Seat.PROXY: frozenset({_LAB_USER}),
     Seat.FUNCTION: frozenset({_SANDBOX}),
 }
 

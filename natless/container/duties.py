@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,12 +20,12 @@ from typing import Any, ClassVar
 from natless.vpc import wire
 from natless.vpc.docker_seats import Seat, router_extra_addresses
 from natless.vpc.launch import python_program
-from natless.vpc.model import ADDRESSES, TLS_PORT, Role
-from natless.vpc.network import write_setting
-from natless.vpc.plan import Plan, decode_plan
+from natless.vpc.model import ADDRESSES, PROXY_PORT, TLS_PORT, Role
+from natless.vpc.network import read_setting, write_setting
+from natless.vpc.plan import Plan, decode_plan, is_forgotten
 from natless.vpc.rules import RuleSet
-from natless.vpc.servants import BACKLOG, OnFact, Servant
-from natless.vpc.tcp_table import parse_tcp_table
+from natless.vpc.servants import OnFact, Servant, listen_on
+from natless.vpc.tcp_table import read_tcp_table
 
 Reply = tuple[dict[str, Any], Sequence[int]]
 Request = Callable[[Any, wire.Packet, Sequence[int]], Reply]
@@ -71,7 +71,7 @@ class Duties:
 
     def listen(self, request: wire.Packet, _: Sequence[int]) -> Reply:
         """Makes a listening socket here and gives it away."""
-        made = socket.create_server((request["address"], request["port"]), backlog=BACKLOG)
+        made = listen_on(request["address"], request["port"])
         # The descriptor must outlive this call; whoever sends the reply closes it.
         return {}, (made.detach(),)
 
@@ -98,8 +98,7 @@ class Duties:
 
     def connections(self, _: wire.Packet, __: Sequence[int]) -> Reply:
         """The TCP sockets of this network, but for those that listen."""
-        table = parse_tcp_table(Path("/proc/thread-self/net/tcp").read_text())
-        return {"connections": [asdict(each) for each in table]}, ()
+        return {"connections": [asdict(each) for each in read_tcp_table()]}, ()
 
     def routes(self, _: wire.Packet, __: Sequence[int]) -> Reply:
         """The IPv4 routes of this network, as the kernel prints them."""
@@ -136,11 +135,12 @@ class Duties:
 
 
 class RouterDuties(Duties):
-    """Takes the gateways' addresses, puts rules in, counts."""
+    """Takes the gateways' addresses, puts rules in, counts, and keeps the NAT gateway's table."""
 
     def __init__(self) -> None:
         super().__init__()
         self._rules = RuleSet()
+        self._nat: str | None = None
 
     def prepare(self) -> None:
         """No way out but into the lab, and nothing passes before the first topology."""
@@ -151,13 +151,31 @@ class RouterDuties(Duties):
         for leg in ADDRESSES.legs.values():
             extra = router_extra_addresses(leg)
             docker_links.add_addresses(extra, network=leg.network)
+        with _may_lack_ipv6():
+            self._prepare_ipv6()
+
+    def _prepare_ipv6(self) -> None:
+        from natless.vpc import docker_links, links
+
+        for role, leg in ADDRESSES.legs_ipv6.items():
+            interface = docker_links.interface_in(ADDRESSES.legs[role].network)
+            links.add_ipv6(leg.router[0], interface=interface, network=leg.network)
+        write_setting("ipv6/conf/all/forwarding", "1")
 
     def apply_plan(self, plan: Plan) -> None:
-        """In one step for packets; running connections stay."""
-        from natless.vpc import nft  # late: it takes long to import
+        """In one step for packets; the rules decide about running connections.
+
+        Raises:
+            OSError: the kernel's settings cannot be changed from in here, and they would have to.
+        """
+        from natless.vpc import conntrack, nft  # late: they take long to import
 
         nft.replace_rules(plan.rules)
         self._rules = plan.rules
+        conntrack.set_idle_limit(plan.nat_idle)
+        if is_forgotten(self._nat, plan):
+            conntrack.forget_connections()
+        self._nat = plan.nat if plan.nat is not None else self._nat
 
     def counters(self, _: wire.Packet, __: Sequence[int]) -> Reply:
         """How many packets each rule has matched since the last switch."""
@@ -186,7 +204,8 @@ class FunctionNetDuties(Duties):
         from natless.vpc import links
 
         links.set_default_route(ADDRESSES.function, is_present=plan.default_route)
-        if _setting("ipv4/tcp_syn_retries") != str(plan.syn_retries):
+        links.set_dual_stack(ADDRESSES.function_ipv6, is_on=plan.ipv6)
+        if read_setting("ipv4/tcp_syn_retries") != str(plan.syn_retries):
             write_setting("ipv4/tcp_syn_retries", str(plan.syn_retries))
 
 
@@ -195,9 +214,14 @@ class InternetNetDuties(Duties):
 
     def prepare(self) -> None:
         """Nothing that leaves for somewhere else may find a way."""
-        from natless.vpc import docker_links
+        from natless.vpc import docker_links, links
 
         docker_links.remove_default_route()
+        leg = ADDRESSES.internet_ipv6
+        with _may_lack_ipv6():
+            interface = docker_links.interface_in(ADDRESSES.internet.network)
+            links.add_ipv6(leg.address, interface=interface, network=leg.network)
+            links.set_ipv6_route(ADDRESSES.function_ipv6.network, gateway=leg.router[0])
 
 
 class ResolverDuties(Duties):
@@ -207,7 +231,7 @@ class ResolverDuties(Duties):
         """The resolver listens before anybody asks."""
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         udp.bind(("", _DNS_PORT))
-        tcp = socket.create_server(("", _DNS_PORT), backlog=BACKLOG)
+        tcp = listen_on("", _DNS_PORT)
         self.servant = _start(
             Role.RESOLVER, module="natless.vpc.resolver", sockets={"udp": udp, "tcp": tcp}
         )
@@ -232,7 +256,7 @@ class EndpointDuties(Duties):
 
     def prepare(self) -> None:
         """The endpoint listens, whether or not a topology lets anybody near it."""
-        listener = socket.create_server(("", TLS_PORT), backlog=BACKLOG)
+        listener = listen_on("", TLS_PORT)
         self.servant = _start(
             Role.ENDPOINT,
             module="natless.vpc.endpoint",
@@ -244,6 +268,18 @@ class EndpointDuties(Duties):
         """It answers as the plan says as soon as this returns."""
         assert self.servant is not None
         self.servant.tell({"endpoint": asdict(plan.endpoint)}, on_fact=self.on_fact)
+
+
+class ProxyDuties(Duties):
+    """Has the egress proxy in its place."""
+
+    def prepare(self) -> None:
+        """The proxy listens, whether or not a topology lets anybody near it."""
+        self.servant = _start(
+            Role.PROXY,
+            module="natless.vpc.proxy",
+            sockets={"listener": listen_on("", PROXY_PORT)},
+        )
 
 
 def duties_of(seat: Seat, *, certificate: Path, key: Path) -> Duties:
@@ -259,6 +295,8 @@ def duties_of(seat: Seat, *, certificate: Path, key: Path) -> Duties:
             return ResolverDuties()
         case Seat.ENDPOINT:
             return EndpointDuties(certificate=certificate, key=key)
+        case Seat.PROXY:
+            return ProxyDuties()
         case Seat.FUNCTION:
             return Duties()
 
@@ -292,8 +330,15 @@ def _join(environment: Mapping[str, str]) -> Mapping[str, str]:
     return {**own, **environment, "PATH": own.get("PATH", environment.get("PATH", os.defpath))}
 
 
-def _setting(name: str) -> str:
-    return Path("/proc/sys/net", name).read_text().strip()
+@contextlib.contextmanager
+def _may_lack_ipv6() -> Iterator[None]:
+    """Without IPv6 the lab lacks two topologies, and says so when one of them is wanted."""
+    from pyroute2.netlink.exceptions import NetlinkError  # late: it takes long to import
+
+    try:
+        yield
+    except (OSError, NetlinkError) as error:
+        print(f"no IPv6 here: {error}", file=sys.stderr, flush=True)
 
 
 def _has_ended(program: subprocess.Popen[bytes]) -> bool:

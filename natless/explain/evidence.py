@@ -55,6 +55,7 @@ class Dropper(StrEnum):
 
     ROUTE_TABLE = "route table"  # no route to a NAT gateway
     NAT_GONE = "blackhole route"  # a route to a NAT gateway that was deleted
+    IPV6_ONLY = "egress-only internet gateway"  # a way out, but none for IPv4
     PUBLIC_SUBNET = "public subnet"  # an internet gateway, but no public address
     SECURITY_GROUP = "security group"  # egress
     ACL_OUT = "network ACL, outbound"

@@ -21,12 +21,12 @@ def describe_network(topology: Topology, *, syns_dropped: int | None = None) -> 
     in_vpc = topology.way_out is not WayOut.LAMBDA_NETWORK
     return NetworkFacts(
         in_vpc=in_vpc,
-        has_way_out=topology.way_out in (WayOut.LAMBDA_NETWORK, WayOut.NAT_GATEWAY),
+        has_way_out=topology.way_out.seen_as() is not None,
         dropper=_find_dropper(topology),
         syns_dropped=syns_dropped,
         function_address=ADDRESSES.function.address,
         resolver_address=ADDRESSES.resolver.address,
-        nat_address=ADDRESSES.nat_gateway if topology.way_out is WayOut.NAT_GATEWAY else "",
+        nat_address=(topology.way_out.seen_as() or "") if topology.way_out.is_nat_gateway else "",
         endpoint_address=ADDRESSES.endpoint.address if topology.endpoint else "",
         channel_address=ADDRESSES.internet.address,
         private_dns=topology.endpoint.private_dns if topology.endpoint else None,
@@ -55,6 +55,8 @@ def _find_dropper(topology: Topology) -> Dropper | None:
             return Dropper.FIREWALL  # also one that says so: the cause is the same
         if rule.action is Action.DROP:
             return _of_acl(rule)
+    if topology.ipv6 and topology.way_out is WayOut.NONE:
+        return Dropper.IPV6_ONLY
     return _WAYS_WITHOUT_AN_ANSWER.get(topology.way_out)
 
 

@@ -37,6 +37,10 @@ class LabVpc(Vpc, Protocol):
     def relay_socket(self) -> socket.socket:
         """Listens on 198.51.100.10:443 in the lab's internet."""
 
+    @property
+    def relay_sockets(self) -> tuple[socket.socket, ...]:
+        """That one and, where the kernel knows IPv6, another for IPv6: the relay takes both."""
+
     async def listen(
         self, role: Role, address: str = "127.0.0.1", *, port: int = 0
     ) -> socket.socket:

@@ -52,6 +52,7 @@ class Place:
         capabilities: what is added to none.
         sysctls: settings of its network.
         mounts: paths of the machine, by the path that they have inside; read-only.
+        writable: the same, and it may write there.
         environment: variables.
     """
 
@@ -63,6 +64,7 @@ class Place:
     capabilities: tuple[str, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=dict)
     mounts: Mapping[str, str] = field(default_factory=dict)
+    writable: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -198,8 +200,9 @@ class Engine:
                 tmpfs={"/tmp": "mode=1777"},
                 environment=dict(place.environment),
                 mounts=[
-                    Mount(inside, source, type="bind", read_only=True)
-                    for inside, source in place.mounts.items()
+                    Mount(inside, source, type="bind", read_only=paths is place.mounts)
+                    for paths in (place.mounts, place.writable)
+                    for inside, source in paths.items()
                 ],
                 labels=self._labels,
                 **_first_network(self._client, place),

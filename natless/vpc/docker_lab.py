@@ -31,6 +31,7 @@ from natless.vpc.docker_switchboard import Switchboard
 from natless.vpc.docker_vpc import DockerVpc
 from natless.vpc.model import ADDRESSES, TLS_PORT, Addresses, Api, Role
 from natless.vpc.netns import Certificate
+from natless.vpc.network import SETTINGS_VARIABLE
 from natless.vpc.routes import find_overlap
 
 READY_BUDGET = 20.0
@@ -39,6 +40,9 @@ READY_BUDGET = 20.0
 _ROOT = Path(__file__).resolve().parents[2]
 _SOURCES = ("event_protocol", "natless", "docker/Dockerfile", "docker/requirements.lock")
 _SANDBOX = "sandbox"
+_SETTINGS = "/run/net-settings"
+"""Where owners of networks find ``/proc/sys/net`` once more: their own /proc is read-only."""
+
 _SYSCTLS = {
     "net.ipv4.ip_forward": "1",
     "net.ipv4.conf.all.rp_filter": "0",
@@ -52,9 +56,20 @@ class DockerLab(DockerVpc):
     Attributes:
         relay_socket: listens on 198.51.100.10:443 in the lab's internet. A process of the machine
             that inherits it accepts there, without being there. Closed with the lab.
+        relay_sockets: that one, and where containers can have IPv6 another on 2001:db8:100::10.
     """
 
     relay_socket: socket.socket
+    relay_sockets: tuple[socket.socket, ...]
+
+    async def listen_for_relay(self, stack: contextlib.AsyncExitStack) -> tuple[socket.socket, ...]:
+        """Listens in the lab's internet until the stack ends; on IPv6 only where there is any."""
+        own = await self.listen(Role.INTERNET, ADDRESSES.internet.address, port=TLS_PORT)
+        sockets = [stack.enter_context(own)]
+        with contextlib.suppress(ComponentFailed):  # two topologies will say so
+            other = await self.listen(Role.INTERNET, ADDRESSES.relay_ipv6, port=TLS_PORT)
+            sockets.append(stack.enter_context(other))
+        return tuple(sockets)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -106,9 +121,8 @@ class DockerLab(DockerVpc):
             check_isolation()
             vpc = cls(switchboard, api=Api(label=label, region=region), ca=ca, journal=journal)
             stack.callback(vpc.close)
-            vpc.relay_socket = stack.enter_context(
-                await vpc.listen(Role.INTERNET, ADDRESSES.internet.address, port=TLS_PORT)
-            )
+            vpc.relay_sockets = await vpc.listen_for_relay(stack)
+            vpc.relay_socket = vpc.relay_sockets[0]
             journal.record("vpc.opened", source="vpc", seconds=time.monotonic() - started)
             yield vpc
         journal.record("vpc.closed", source="vpc")
@@ -239,7 +253,8 @@ def describe_places(
             capabilities=("NET_ADMIN",) if seat in POWERFUL else (),
             sysctls=_SYSCTLS if seat is Seat.ROUTER else {},
             mounts=mounts | extra,
-            environment=environment,
+            writable={_SETTINGS: "/proc/sys/net"} if seat in POWERFUL else {},
+            environment=environment | ({SETTINGS_VARIABLE: _SETTINGS} if seat in POWERFUL else {}),
         )
 
     legs = addresses.legs
@@ -248,6 +263,7 @@ def describe_places(
         Seat.FUNCTION_NET: Role.FUNCTION,
         Seat.RESOLVER: Role.RESOLVER,
         Seat.ENDPOINT: Role.ENDPOINT,
+        Seat.PROXY: Role.PROXY,
         Seat.INTERNET_NET: Role.INTERNET,
     }
     resolv = {"/etc/resolv.conf": f"{directory}/resolv.conf"}
@@ -256,7 +272,7 @@ def describe_places(
             seat,
             {networks[role]: legs[role].address},
             user=user,
-            extra=resolv if seat is Seat.FUNCTION_NET else {},
+            extra=resolv if seat in (Seat.FUNCTION_NET, Seat.PROXY) else {},
         )
         for seat, role in alone.items()
     ]

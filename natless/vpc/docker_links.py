@@ -37,6 +37,17 @@ def add_addresses(wanted: tuple[str, ...], *, network: str) -> None:
             ip.addr("add", index=index, address=address, prefixlen=parsed.prefixlen)
 
 
+def interface_in(network: str) -> str:
+    """The name of the interface that is in an IPv4 network.
+
+    Raises:
+        LookupError: none is.
+    """
+    with IPRoute() as ip:
+        index = _interface_in(ip, ipaddress.IPv4Network(network))
+        return str(ip.get_links(index)[0].get_attr("IFLA_IFNAME"))
+
+
 def _interface_in(ip: IPRoute, network: ipaddress.IPv4Network) -> int:
     for message in ip.get_addr(family=socket.AF_INET):
         if ipaddress.IPv4Address(message.get_attr("IFA_ADDRESS")) in network:

@@ -13,6 +13,7 @@ class Seat(StrEnum):
     ROUTER = "router"
     RESOLVER = "resolver"
     ENDPOINT = "endpoint"
+    PROXY = "proxy"
     FUNCTION_NET = "function-net"  # owns the function's network, and may change its routes
     FUNCTION = "function"  # runs the function in it, without any power
     INTERNET_NET = "internet-net"  # owns the network that the relay lives in
@@ -25,6 +26,7 @@ NETWORK_OF = {
     Role.ROUTER: Seat.ROUTER,
     Role.RESOLVER: Seat.RESOLVER,
     Role.ENDPOINT: Seat.ENDPOINT,
+    Role.PROXY: Seat.PROXY,
     Role.FUNCTION: Seat.FUNCTION_NET,
     Role.INTERNET: Seat.INTERNET_NET,
 }

@@ -20,11 +20,10 @@ from natless.errors import ComponentFailed
 from natless.journal import Journal
 from natless.vpc.docker_seats import NETWORK_OF, PROGRAMS_OF, Seat
 from natless.vpc.docker_switchboard import Switchboard
-from natless.vpc.judgement import ProbeResult
 from natless.vpc.model import Api, Role, Topology
 from natless.vpc.plan import encode_plan, render_plan
-from natless.vpc.probes import check, prove
 from natless.vpc.process import OutputPipe, VpcProcess
+from natless.vpc.proved import ProvedVpc
 from natless.vpc.tcp_table import TcpSocket, TcpState
 
 PYTHON = "/usr/local/bin/python3"
@@ -33,38 +32,23 @@ PYTHON = "/usr/local/bin/python3"
 _TOLD = (Seat.ROUTER, Seat.RESOLVER, Seat.ENDPOINT, Seat.FUNCTION_NET)
 
 
-class DockerVpc:
-    """One lab, whose agents have all reported.
-
-    Attributes:
-        api: the names of the Event API that the lab knows.
-    """
+class DockerVpc(ProvedVpc):
+    """One lab, whose agents have all reported."""
 
     def __init__(self, switchboard: Switchboard, *, api: Api, ca: Path, journal: Journal) -> None:
-        self.api = api
+        super().__init__(api=api, ca=ca, journal=journal)
         self._switchboard = switchboard
-        self._ca = ca
-        self._journal = journal
         self._programs: list[VpcProcess] = []
 
     async def apply(self, topology: Topology) -> None:
-        """Makes the lab into a topology, in one step for packets; running connections stay.
-
-        Raises:
-            ComponentFailed: an agent has gone, or refused.
-        """
+        """See :meth:`ProvedVpc.apply`."""
         started = time.monotonic()
         plan = encode_plan(render_plan(topology, api=self.api))
         # The packet filter decides last, so that nothing new passes by an old name.
         others = [seat for seat in _TOLD if seat is not Seat.ROUTER]
         await asyncio.gather(*(self._ask(seat, "apply", plan=plan) for seat in others))
         await self._ask(Seat.ROUTER, "apply", plan=plan)
-        self._journal.record(
-            "vpc.topology.applied",
-            source="vpc",
-            topology=topology.name,
-            seconds=time.monotonic() - started,
-        )
+        self._note_applied(topology, started=started)
 
     async def listen(
         self, role: Role, address: str = "127.0.0.1", *, port: int = 0
@@ -85,18 +69,7 @@ class DockerVpc:
         environment: Mapping[str, str],
         directory: Path | None = None,
     ) -> VpcProcess:
-        """Starts a program in somebody's container. It ends with the lab at the latest.
-
-        Args:
-            role: whose container.
-            argv: the program and its arguments, looked up in the PATH of ``environment``; our own
-                interpreter means the container's.
-            environment: its whole environment.
-            directory: its working directory, ``/`` when not given.
-
-        Raises:
-            ComponentFailed: it could not be started.
-        """
+        """See :meth:`ProvedVpc.run`; our own interpreter means the container's."""
         line = self._switchboard.line(PROGRAMS_OF[role])
         number, ended = line.expect_ending()
         async with contextlib.AsyncExitStack() as stack:
@@ -111,7 +84,7 @@ class DockerVpc:
                     descriptors=tuple(descriptor for _, descriptor in pipes),
                     process=number,
                     argv=[PYTHON if argv[0] == sys.executable else argv[0], *argv[1:]],
-                    environment=dict(environment),
+                    environment=self._environment_of(role, environment),
                     directory=str(directory or "/"),
                 )
             except BaseException:
@@ -135,59 +108,23 @@ class DockerVpc:
         return program
 
     async def counters(self) -> dict[str, int]:
-        """How many packets each rule of the router has matched since the last :meth:`apply`."""
+        """See :meth:`ProvedVpc.counters`."""
         reply, _ = await self._ask(Seat.ROUTER, "counters")
         found: dict[str, int] = reply["counters"]
         return found
 
     async def connections(self, role: Role) -> frozenset[TcpSocket]:
-        """The TCP sockets of somebody's network, but for those that listen."""
+        """See :meth:`ProvedVpc.connections`."""
         reply, _ = await self._ask(NETWORK_OF[role], "connections")
         return frozenset(
             TcpSocket(**{**each, "state": TcpState(each["state"])}) for each in reply["connections"]
         )
 
     async def router_routes(self) -> str:
-        """The router's IPv4 routes, as the kernel prints them."""
+        """See :meth:`ProvedVpc.router_routes`."""
         reply, _ = await self._ask(Seat.ROUTER, "routes")
         routes: str = reply["routes"]
         return routes
-
-    async def probe(self, topology: Topology) -> tuple[ProbeResult, ...]:
-        """Applies a topology and looks whether it shows what it promises; see :func:`prove`.
-
-        Raises:
-            ComponentFailed: the lab is broken.
-        """
-        started = time.monotonic()
-        results = await prove(self, topology, ca=self._ca)
-        for result in results:
-            self._journal.record(
-                "vpc.probe.complete" if result.is_ok else "vpc.probe.failed",
-                source="vpc",
-                topology=topology.name,
-                probe=result.name,
-                seen=result.sentence,
-            )
-        self._journal.record(
-            "vpc.topology.probed",
-            source="vpc",
-            topology=topology.name,
-            is_ok=all(result.is_ok for result in results),
-            seconds=time.monotonic() - started,
-        )
-        return results
-
-    async def verify(self, topology: Topology) -> tuple[ProbeResult, ...]:
-        """Likewise, and accepts nothing else than the promise.
-
-        Raises:
-            PromiseBroken: with what was seen instead.
-            ComponentFailed: the lab is broken.
-        """
-        results = await self.probe(topology)
-        check(topology, results)
-        return results
 
     def close(self) -> None:
         """Closes our ends of the programs' outputs; they end with their agents."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from event_protocol.phases import Outcome, Phase, Span
-from natless.vpc.model import ADDRESSES, Addresses, FarSide, Promise
+from natless.vpc.model import ADDRESSES, Addresses, Beside, FarSide, Promise
 from natless.vpc.routes import parse_routes
 from natless.vpc.tcp_table import TcpSocket
 
@@ -19,7 +20,8 @@ class ProbeResult:
     """One thing that was looked at.
 
     Attributes:
-        name: what was looked at: ``reach``, ``names``, ``far side``, ``router``, ``isolation``;
+        name: what was looked at: ``reach``, ``names``, ``far side``, ``router``, ``isolation``,
+            where a promise speaks of it also ``beside`` and ``idle``;
             after ``control before/`` or ``control after/`` when it was seen on ``nat``.
         is_ok: whether it is as promised.
         sentence: what was seen, and when that is not as promised, what was.
@@ -41,12 +43,17 @@ class Observation:
         names: the addresses of the API's other names.
         far_sockets: sockets that the far sides have of this call.
         counters: packets by rule of the router, since the topology was applied.
+        beside: how connections to further addresses ended.
+        idle: how a request ended after a short pause (``kept``), and after one that was longer
+            than the NAT gateway's limit (``forgotten``); empty where there is no such limit.
     """
 
     spans: tuple[Span, ...]
     names: Mapping[str, tuple[str, ...]]
     far_sockets: tuple[TcpSocket, ...]
     counters: Mapping[str, int]
+    beside: Mapping[str, Outcome] = field(default_factory=dict)
+    idle: Mapping[str, Outcome] = field(default_factory=dict)
 
     @property
     def last(self) -> Span:
@@ -61,6 +68,8 @@ def judge(promise: Promise, seen: Observation) -> tuple[ProbeResult, ...]:
         _judge_names(promise, seen),
         _judge_far_side(promise, seen),
         _judge_router(promise, seen),
+        *(_judge_beside(each, seen) for each in promise.beside),
+        *((_judge_idle(seen),) if seen.idle else ()),
     )
 
 
@@ -116,17 +125,34 @@ def _reach_mistakes(promise: Promise, last: Span) -> Iterator[str]:
 
 
 def _judge_names(promise: Promise, seen: Observation) -> ProbeResult:
-    expected = (promise.address,) if promise.address is not None else ()
-    found = {
-        str(span.detail.get("host")): tuple(span.detail.get("addresses", ()))
-        for span in seen.spans
-        if span.phase is Phase.RESOLVE
-    } | dict(seen.names)
-    wrong = {name: addresses for name, addresses in found.items() if addresses != expected}
+    first = (promise.address,) if promise.address is not None else ()
+    usual = (*first, *promise.further)
+    generated = usual if promise.elsewhere is None else (promise.elsewhere,)
+    expected = dict.fromkeys(seen.names, generated)
+    found = dict(seen.names)
+    for span in seen.spans:
+        host = str(span.detail.get("host"))
+        if span.phase is Phase.RESOLVE and not _is_address(host):  # a proxy's is no name
+            found[host], expected[host] = tuple(span.detail.get("addresses", ())), usual
+    wrong = {name: addresses for name, addresses in found.items() if addresses != expected[name]}
     if wrong:
-        said = "; ".join(f"{name} is {_listed(addresses)}" for name, addresses in wrong.items())
-        return ProbeResult("names", False, f"names should mean {_listed(expected)}, but {said}")
-    return ProbeResult("names", True, f"{len(found)} names mean {_listed(expected)}")
+        said = "; ".join(
+            f"{name} is {_listed(addresses)} and should mean {_listed(expected[name])}"
+            for name, addresses in wrong.items()
+        )
+        return ProbeResult("names", False, said)
+    said = _listed(usual)
+    if generated != usual:
+        said += f", and generated ones {_listed(generated)}"
+    return ProbeResult("names", True, f"{len(found)} names mean {said}")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _listed(addresses: tuple[str, ...]) -> str:
@@ -161,3 +187,21 @@ def _judge_router(promise: Promise, seen: Observation) -> ProbeResult:
     return ProbeResult(
         "router", packets > 0, sentence if packets else f"{sentence}, but should have met some"
     )
+
+
+def _judge_beside(wanted: Beside, seen: Observation) -> ProbeResult:
+    outcome = seen.beside.get(wanted.address)
+    is_ok = outcome is wanted.outcome
+    sentence = f"a connection to {wanted.address} beside the call: {outcome or 'not tried'}"
+    return ProbeResult("beside", is_ok, sentence if is_ok else f"{sentence}, not {wanted.outcome}")
+
+
+def _judge_idle(seen: Observation) -> ProbeResult:
+    kept, forgotten = seen.idle.get("kept"), seen.idle.get("forgotten")
+    resets = seen.counters.get("nat-forgotten", 0)
+    is_ok = (kept, forgotten) == (Outcome.OK, Outcome.RESET) and resets > 0
+    sentence = (
+        f"after a short pause a request ended with {kept}, after one longer than the NAT gateway's"
+        f" limit with {forgotten}; it has reset {resets} packets"
+    )
+    return ProbeResult("idle", is_ok, sentence if is_ok else f"{sentence}, but should have some")

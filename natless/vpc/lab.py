@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,9 +18,9 @@ from natless.vpc import wire
 from natless.vpc.launch import Program, launch
 from natless.vpc.model import ADDRESSES, Role
 from natless.vpc.network import Network, write_setting
-from natless.vpc.plan import Plan, decode_plan
-from natless.vpc.servants import BACKLOG, OnFact, Servant
-from natless.vpc.tcp_table import parse_tcp_table
+from natless.vpc.plan import Plan, decode_plan, is_forgotten
+from natless.vpc.servants import OnFact, Servant, listen_on
+from natless.vpc.tcp_table import read_tcp_table
 
 Reply = tuple[dict[str, Any], Sequence[int]]
 """What is answered, and the descriptors that go with it."""
@@ -33,7 +32,7 @@ class Lab:
 
     Attributes:
         network: the namespaces, with their cables laid.
-        servants: the resolver and the endpoint.
+        servants: the resolver, the endpoint and the proxy.
         on_fact: takes what the servants report.
         programs: the number by which the outside knows a program, by its process id.
     """
@@ -43,29 +42,35 @@ class Lab:
     on_fact: OnFact
     programs: dict[int, int] = field(default_factory=dict)
     _plan: Plan = field(default_factory=Plan)
+    _nat: str | None = None
 
     def apply(self, request: wire.Packet, _: Sequence[int]) -> Reply:
-        """Makes the lab into what a plan says; running connections stay."""
+        """Makes the lab into what a plan says; the rules decide about running connections."""
         self.apply_plan(decode_plan(request["plan"]))
         return {}, ()
 
     def apply_plan(self, plan: Plan) -> None:
         """Likewise, and waits until the resolver and the endpoint have taken it."""
-        from natless.vpc import links, nft  # late: they take long to import
+        from natless.vpc import conntrack, links, nft  # late: they take long to import
 
         nft.replace_rules(plan.rules)
+        conntrack.set_idle_limit(plan.nat_idle)
+        if is_forgotten(self._nat, plan):
+            conntrack.forget_connections()
+        self._nat = plan.nat if plan.nat is not None else self._nat
         self.servants[Role.RESOLVER].tell({"zone": asdict(plan.zone)}, on_fact=self.on_fact)
         self.servants[Role.ENDPOINT].tell({"endpoint": asdict(plan.endpoint)}, on_fact=self.on_fact)
         with self.network.inside(Role.FUNCTION):
             write_setting("ipv4/tcp_syn_retries", str(plan.syn_retries))
             if plan.default_route != self._plan.default_route:
                 links.set_default_route(ADDRESSES.function, is_present=plan.default_route)
+            links.set_dual_stack(ADDRESSES.function_ipv6, is_on=plan.ipv6)
         self._plan = plan
 
     def listen(self, request: wire.Packet, _: Sequence[int]) -> Reply:
         """Makes a listening socket in somebody's namespace and gives it away."""
         with self.network.inside(Role(request["role"])):
-            made = socket.create_server((request["address"], request["port"]), backlog=BACKLOG)
+            made = listen_on(request["address"], request["port"])
         # The descriptor must outlive this call; whoever sends the reply closes it.
         return {}, (made.detach(),)
 
@@ -103,7 +108,7 @@ class Lab:
     def connections(self, request: wire.Packet, _: Sequence[int]) -> Reply:
         """The TCP sockets of somebody's namespace, but for those that listen."""
         with self.network.inside(Role(request["role"])):
-            table = parse_tcp_table(Path("/proc/thread-self/net/tcp").read_text())
+            table = read_tcp_table()
         return {"connections": [asdict(each) for each in table]}, ()
 
     def routes(self, _: wire.Packet, __: Sequence[int]) -> Reply:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 from pyroute2 import IPRoute
 
 from natless.vpc.model import ADDRESSES, Addresses, Leg, Role
-from natless.vpc.network import Network
+from natless.vpc.network import Network, read_setting, write_setting
 
-_INTERFACE = "eth0"
+INTERFACE = "eth0"
+"""What everybody but the router calls his only interface."""
+
+_NO_DETECTION = 0x02  # IFA_F_NODAD: an address is ours at once, nobody else is in the network
 
 
 def lay_cables(network: Network, *, addresses: Addresses = ADDRESSES) -> None:
@@ -21,17 +25,70 @@ def lay_cables(network: Network, *, addresses: Addresses = ADDRESSES) -> None:
     with IPRoute() as ip:
         _raise_loopback(ip)
         for role, leg in addresses.legs.items():
-            peer = {"ifname": _INTERFACE, "net_ns_fd": network.of(role)}
+            peer = {"ifname": INTERFACE, "net_ns_fd": network.of(role)}
             ip.link("add", ifname=str(role), kind="veth", peer=peer)
             _configure(ip, str(role), leg.router, network=leg.network)
     for role, leg in addresses.legs.items():
         with network.inside(role), IPRoute() as ip:
             _raise_loopback(ip)
-            _configure(ip, _INTERFACE, (leg.address,), network=leg.network)
+            _configure(ip, INTERFACE, (leg.address,), network=leg.network)
             if role is not Role.INTERNET:  # which has no way back into a VPC
                 ip.route("add", dst=addresses.vpc, gateway=leg.router[0])
-            if role is Role.FUNCTION:
+            if role in (Role.FUNCTION, Role.PROXY):
                 ip.route("add", dst="default", gateway=leg.router[0])
+
+
+def has_ipv6() -> bool:
+    """Whether this kernel knows IPv6 at all."""
+    return Path("/proc/sys/net/ipv6").exists()
+
+
+def lay_ipv6(network: Network, *, addresses: Addresses = ADDRESSES) -> None:
+    """Gives the router and the internet their IPv6 addresses; the function's come with a plan.
+
+    Raises:
+        pyroute2.netlink.exceptions.NetlinkError: with the kernel's errno as ``code``.
+    """
+    for role, leg in addresses.legs_ipv6.items():
+        add_ipv6(leg.router[0], interface=str(role), network=leg.network)
+    write_setting("ipv6/conf/all/forwarding", "1")
+    leg = addresses.internet_ipv6
+    with network.inside(Role.INTERNET):
+        add_ipv6(leg.address, interface=INTERFACE, network=leg.network)
+        set_ipv6_route(addresses.function_ipv6.network, gateway=leg.router[0])
+
+
+def add_ipv6(address: str, *, interface: str, network: str) -> None:
+    """Switches IPv6 on for an interface that had none, with this address and no other."""
+    for name, value in (("disable_ipv6", "0"), ("accept_ra", "0"), ("addr_gen_mode", "1")):
+        write_setting(f"ipv6/conf/{interface}/{name}", value)
+    length = int(network.partition("/")[2])
+    with IPRoute() as ip:
+        index = ip.link_lookup(ifname=interface)[0]
+        ip.addr("add", index=index, address=address, prefixlen=length, flags=_NO_DETECTION)
+
+
+def set_ipv6_route(network: str, *, gateway: str) -> None:
+    """A route into an IPv6 network, or the default one."""
+    with IPRoute() as ip:
+        ip.route("add", family=socket.AF_INET6, dst=network, gateway=gateway)
+
+
+def set_dual_stack(leg: Leg, *, is_on: bool) -> None:
+    """Gives the function an IPv6 address and a default route, or takes all of IPv6 from it.
+
+    Raises:
+        OSError: the kernel has no IPv6, or the setting cannot be changed from here.
+    """
+    name = f"ipv6/conf/{INTERFACE}/disable_ipv6"
+    if not is_on:
+        if has_ipv6() and read_setting(name) != "1":
+            write_setting(name, "1")  # which takes every address and route along
+        return
+    if read_setting(name) == "0":
+        return
+    add_ipv6(leg.address, interface=INTERFACE, network=leg.network)
+    set_ipv6_route("default", gateway=leg.router[0])
 
 
 def set_default_route(leg: Leg, *, is_present: bool) -> None:

@@ -3,12 +3,15 @@
 ::
 
     function 10.0.1.10 ── .1 ┐                      ┌ .2 NAT gateway, .3 Lambda's own network
-    resolver 10.0.0.2  ── .1 ┤        router        ├────── 198.51.100.10 relay ("the internet")
-    endpoint 10.0.9.10 ── .1 ┘ (filter, NAT, count) ┘        no route back to 10.0.0.0/16
+    resolver 10.0.0.2  ── .1 ┤        router        ├ .4 the proxy's address, .5 another gateway
+    proxy    10.0.8.10 ── .1 ┤ (filter, NAT, count) ├────── 198.51.100.10 relay ("the internet")
+    endpoint 10.0.9.10 ── .1 ┘                      ┘        no route back to 10.0.0.0/16
 
 The relay has no route back to the VPC, so a forgotten translation fails as it does on AWS. The
 internet lives in 198.51.100.0/24 (TEST-NET-2, RFC 5737): machines for continuous integration were
-seen with their own uplink in the two other documentation ranges.
+seen with their own uplink in the two other documentation ranges. IPv6 has the documentation range
+2001:db8::/32 (RFC 3849), in the function's subnet and in the internet alone; as on AWS nobody
+translates its addresses, so the relay knows the way back.
 """
 
 from __future__ import annotations
@@ -27,14 +30,21 @@ class Role(StrEnum):
     INTERNET = "internet"
     ENDPOINT = "endpoint"
     RESOLVER = "resolver"
+    PROXY = "proxy"
     ROUTER = "router"
 
 
-LEAVES = (Role.FUNCTION, Role.RESOLVER, Role.ENDPOINT, Role.INTERNET)
+LEAVES = (Role.FUNCTION, Role.RESOLVER, Role.ENDPOINT, Role.PROXY, Role.INTERNET)
 """Everybody but the router that connects them."""
 
 TLS_PORT = 443
 """Where the relay and the endpoint listen; the only port that AWS serves AppSync on."""
+
+PROXY_PORT = 3128
+"""Where the egress proxy listens, as Squid does."""
+
+CUSTOM_DOMAIN = "events.example.com"
+"""The name that the lab's Event API has besides its generated ones (RFC 2606 keeps it free)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +70,19 @@ class Addresses:
     function: Leg = Leg("10.0.1.0/24", "10.0.1.10", ("10.0.1.1",))
     resolver: Leg = Leg("10.0.0.0/24", "10.0.0.2", ("10.0.0.1",))
     endpoint: Leg = Leg("10.0.9.0/24", "10.0.9.10", ("10.0.9.1",))
-    internet: Leg = Leg("198.51.100.0/24", "198.51.100.10", ("198.51.100.2", "198.51.100.3"))
-    relay_ipv6: str = "2001:db8:100::10"
+    proxy: Leg = Leg("10.0.8.0/24", "10.0.8.10", ("10.0.8.1",))
+    internet: Leg = Leg(
+        "198.51.100.0/24",
+        "198.51.100.10",
+        ("198.51.100.2", "198.51.100.3", "198.51.100.4", "198.51.100.5"),
+    )
+    function_ipv6: Leg = Leg("2001:db8:1::/64", "2001:db8:1::10", ("2001:db8:1::1",))
+    internet_ipv6: Leg = Leg("2001:db8:100::/64", "2001:db8:100::10", ("2001:db8:100::1",))
+
+    @property
+    def relay_ipv6(self) -> str:
+        """The relay's other address."""
+        return self.internet_ipv6.address
 
     @property
     def nat_gateway(self) -> str:
@@ -74,6 +95,23 @@ class Addresses:
         return self.internet.router[1]
 
     @property
+    def proxy_public(self) -> str:
+        """What the relay sees as the peer behind the egress proxy."""
+        return self.internet.router[2]
+
+    @property
+    def other_nat_gateway(self) -> str:
+        """What the relay sees as the peer behind the gateway that replaced another."""
+        return self.internet.router[3]
+
+    @property
+    def legs_ipv6(self) -> MappingProxyType[Role, Leg]:
+        """The IPv6 legs, of those who can have one."""
+        return MappingProxyType(
+            {Role.FUNCTION: self.function_ipv6, Role.INTERNET: self.internet_ipv6}
+        )
+
+    @property
     def legs(self) -> MappingProxyType[Role, Leg]:
         """The leg of each who is not the router."""
         return MappingProxyType(
@@ -81,6 +119,7 @@ class Addresses:
                 Role.FUNCTION: self.function,
                 Role.RESOLVER: self.resolver,
                 Role.ENDPOINT: self.endpoint,
+                Role.PROXY: self.proxy,
                 Role.INTERNET: self.internet,
             }
         )
@@ -122,6 +161,7 @@ class WayOut(StrEnum):
 
     LAMBDA_NETWORK = "lambda-network"  # the function is not in a VPC
     NAT_GATEWAY = "nat-gateway"  # a default route to a NAT gateway
+    OTHER_NAT_GATEWAY = "other-nat-gateway"  # the same route, to the gateway that replaced it
     INTERNET_GATEWAY = "internet-gateway"  # a public subnet: they leave with a private source
     BLACKHOLE = "blackhole"  # a default route to a NAT gateway that was deleted: likewise silent
     NONE = "none"  # no route: AWS drops them without a word
@@ -130,6 +170,19 @@ class WayOut(StrEnum):
     def is_closed(self) -> bool:
         """Whether nothing leaves at all."""
         return self in (WayOut.BLACKHOLE, WayOut.NONE)
+
+    @property
+    def is_nat_gateway(self) -> bool:
+        """Whether a NAT gateway translates what leaves."""
+        return self in (WayOut.NAT_GATEWAY, WayOut.OTHER_NAT_GATEWAY)
+
+    def seen_as(self, addresses: Addresses = ADDRESSES) -> str | None:
+        """What the relay sees as the peer, None where nothing is translated."""
+        return {
+            WayOut.LAMBDA_NETWORK: addresses.lambda_network,
+            WayOut.NAT_GATEWAY: addresses.nat_gateway,
+            WayOut.OTHER_NAT_GATEWAY: addresses.other_nat_gateway,
+        }.get(self)
 
 
 class Action(StrEnum):
@@ -201,7 +254,7 @@ class DnsView:
     Attributes:
         mode: whether it answers at all.
         ipv4: whether the names have A records.
-        ipv6: whether the names have AAAA records. The lab has no IPv6 route, so a name that has
+        ipv6: whether the names have AAAA records. Where the function has no IPv6, a name that has
             nothing else fails with ENETUNREACH.
     """
 
@@ -240,6 +293,21 @@ class FarSide(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """An address that the function tries beside the call, and how that must end.
+
+    It proves what the call alone cannot: that the way which is not taken is there, or is closed.
+
+    Attributes:
+        address: of the relay or the endpoint.
+        outcome: OK for a TCP connection that is made.
+    """
+
+    address: str
+    outcome: Outcome = Outcome.OK
+
+
+@dataclass(frozen=True, slots=True)
 class Promise:
     """What a topology shows, which a probe proves before anything is measured.
 
@@ -250,9 +318,12 @@ class Promise:
         http_status: the status of an answer that is an HTTP error.
         errnos: the errors that the kernel may name; empty when none is expected.
         address: where the names must point, None when they do not resolve.
+        further: more addresses of the same names, in the order in which they are tried.
+        elsewhere: where the API's generated names point when the function is told another one.
         peer: the address that the far side must see, None when it sees nobody.
         far_side: what the far side must have seen.
         counter: the router's rule (see :mod:`natless.vpc.rules`) that must have counted packets.
+        beside: what else must be reachable, or must not.
     """
 
     text: str
@@ -261,9 +332,12 @@ class Promise:
     http_status: int | None = None
     errnos: frozenset[int] = frozenset()
     address: str | None = ADDRESSES.internet.address
+    further: tuple[str, ...] = ()
+    elsewhere: str | None = None
     peer: str | None = None
     far_side: FarSide = FarSide.CONNECTED
     counter: str | None = None
+    beside: tuple[Beside, ...] = ()
 
     @property
     def is_working(self) -> bool:
@@ -288,6 +362,11 @@ class Topology:
         default_route: False takes the default route out of the function's own table, which Linux
             reports at once and AWS never does: for testing a program's error handling.
         syn_retries: makes the function's kernel give up early; None leaves it at Linux's 6.
+        ipv6: the function has dual stack, and ::/0 leads to an egress-only internet gateway.
+        has_proxy: an egress proxy is in the VPC, and the function is told of it (``HTTPS_PROXY``).
+        custom_domain: the function is told the Event API's custom domain.
+        nat_idle: seconds after which the NAT gateway forgets a connection without packets. On AWS
+            350 (Amazon VPC user guide, "NAT gateway basics"); None never does.
     """
 
     name: str
@@ -301,3 +380,7 @@ class Topology:
     stateful: tuple[Rule, ...] = ()
     default_route: bool = True
     syn_retries: int | None = None
+    ipv6: bool = False
+    has_proxy: bool = False
+    custom_domain: bool = False
+    nat_idle: float | None = None

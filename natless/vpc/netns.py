@@ -30,12 +30,11 @@ from natless.errors import ComponentFailed, EnvironmentLacks
 from natless.journal import Journal
 from natless.vpc import wire
 from natless.vpc.capability import can_use_namespaces, cause_of, check_host_routes
-from natless.vpc.judgement import ProbeResult
 from natless.vpc.launch import python_environment, python_program
 from natless.vpc.model import Api, Role, Topology
 from natless.vpc.plan import encode_plan, render_plan
-from natless.vpc.probes import check, prove
 from natless.vpc.process import OutputPipe, VpcProcess
+from natless.vpc.proved import ProvedVpc
 from natless.vpc.tcp_table import TcpSocket, TcpState
 
 __all__ = ["NetnsVpc", "Role", "VpcProcess", "can_use_namespaces"]
@@ -65,21 +64,21 @@ class Certificate(Protocol):
         """The private key in PEM form."""
 
 
-class NetnsVpc:
+class NetnsVpc(ProvedVpc):
     """One lab. Made by :meth:`open`.
 
     Attributes:
         relay_socket: listens on 198.51.100.10:443 in the lab's internet. A process on the host
             that inherits it accepts there, without being there. Closed with the lab.
+        relay_sockets: that one, and where the kernel knows IPv6 another on 2001:db8:100::10.
         api: the names of the Event API that the lab knows.
     """
 
     relay_socket: socket.socket
+    relay_sockets: tuple[socket.socket, ...]
 
     def __init__(self, *, api: Api, ca: Path, journal: Journal, control: socket.socket) -> None:
-        self.api = api
-        self._ca = ca
-        self._journal = journal
+        super().__init__(api=api, ca=ca, journal=journal)
         self._control = control
         self._numbers = itertools.count(1)
         self._replies: dict[int, asyncio.Future[tuple[wire.Packet, list[int]]]] = {}
@@ -158,7 +157,9 @@ class NetnsVpc:
         loop.add_reader(self._control, self._read_control)
         try:
             await self._wait_ready(keeper, complaints)
-            with self.relay_socket:
+            with contextlib.ExitStack() as stack:
+                for each in self.relay_sockets:
+                    stack.enter_context(each)
                 yield
         finally:
             loop.remove_reader(self._control)
@@ -203,20 +204,11 @@ class NetnsVpc:
             self._stderr.append(line.decode(errors="replace"))
 
     async def apply(self, topology: Topology) -> None:
-        """Makes the lab into a topology, in one step for packets; running connections stay.
-
-        Raises:
-            ComponentFailed: the lab is broken, or refused.
-        """
+        """See :meth:`ProvedVpc.apply`."""
         started = time.monotonic()
         plan = render_plan(topology, api=self.api)
         await self._ask("apply", plan=encode_plan(plan))
-        self._journal.record(
-            "vpc.topology.applied",
-            source="vpc",
-            topology=topology.name,
-            seconds=time.monotonic() - started,
-        )
+        self._note_applied(topology, started=started)
 
     async def listen(
         self, role: Role, address: str = "127.0.0.1", *, port: int = 0
@@ -237,17 +229,7 @@ class NetnsVpc:
         environment: Mapping[str, str],
         directory: Path | None = None,
     ) -> VpcProcess:
-        """Starts a program in somebody's namespace. It ends with the lab at the latest.
-
-        Args:
-            role: whose namespace.
-            argv: the program and its arguments, looked up in the PATH of ``environment``.
-            environment: its whole environment.
-            directory: its working directory, ``/`` when not given.
-
-        Raises:
-            ComponentFailed: it could not be started, with the step that failed.
-        """
+        """See :meth:`ProvedVpc.run`."""
         number = next(self._numbers)
         ended = self._endings[number] = asyncio.get_running_loop().create_future()
         async with contextlib.AsyncExitStack() as stack:
@@ -263,7 +245,7 @@ class NetnsVpc:
                     process=number,
                     role=role,
                     argv=[*argv],
-                    environment=dict(environment),
+                    environment=self._environment_of(role, environment),
                     directory=str(directory or "/"),
                 )
             except BaseException:
@@ -282,61 +264,23 @@ class NetnsVpc:
         return program
 
     async def counters(self) -> dict[str, int]:
-        """How many packets each rule of the router has matched since the last :meth:`apply`."""
+        """See :meth:`ProvedVpc.counters`."""
         reply, _ = await self._ask("counters")
         found: dict[str, int] = reply["counters"]
         return found
 
     async def connections(self, role: Role) -> frozenset[TcpSocket]:
-        """The TCP sockets of somebody's namespace, but for those that listen."""
+        """See :meth:`ProvedVpc.connections`."""
         reply, _ = await self._ask("connections", role=role)
         return frozenset(
             TcpSocket(**{**each, "state": TcpState(each["state"])}) for each in reply["connections"]
         )
 
     async def router_routes(self) -> str:
-        """The router's IPv4 routes, as the kernel prints them."""
+        """See :meth:`ProvedVpc.router_routes`."""
         reply, _ = await self._ask("routes")
         routes: str = reply["routes"]
         return routes
-
-    async def probe(self, topology: Topology) -> tuple[ProbeResult, ...]:
-        """Applies a topology and looks whether it shows what it promises; see :func:`prove`.
-
-        Somebody must accept on :attr:`relay_socket` and answer over TLS. Other traffic should rest.
-
-        Raises:
-            ComponentFailed: the lab is broken.
-        """
-        started = time.monotonic()
-        results = await prove(self, topology, ca=self._ca)
-        for result in results:
-            self._journal.record(
-                "vpc.probe.complete" if result.is_ok else "vpc.probe.failed",
-                source="vpc",
-                topology=topology.name,
-                probe=result.name,
-                seen=result.sentence,
-            )
-        self._journal.record(
-            "vpc.topology.probed",
-            source="vpc",
-            topology=topology.name,
-            is_ok=all(result.is_ok for result in results),
-            seconds=time.monotonic() - started,
-        )
-        return results
-
-    async def verify(self, topology: Topology) -> tuple[ProbeResult, ...]:
-        """Likewise, and accepts nothing else than the promise.
-
-        Raises:
-            PromiseBroken: with what was seen instead.
-            ComponentFailed: the lab is broken.
-        """
-        results = await self.probe(topology)
-        check(topology, results)
-        return results
 
     async def _signal(self, number: int, each: int) -> None:
         with contextlib.suppress(ComponentFailed):  # a broken lab has no programs any more
@@ -406,7 +350,8 @@ class NetnsVpc:
                 self._endings.pop(packet["process"]).set_result(packet["code"])
             case "ready" | "failed":
                 if descriptors:
-                    self.relay_socket = socket.socket(fileno=descriptors[0])
+                    self.relay_sockets = tuple(socket.socket(fileno=each) for each in descriptors)
+                    self.relay_socket = self.relay_sockets[0]
                 self._ready.set_result(packet)
             case "broken":
                 self._fail(ComponentFailed(f"the lab broke: {packet['message']}"))

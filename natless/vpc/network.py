@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from natless.vpc import kernel
 from natless.vpc.model import LEAVES, Role
+
+SETTINGS_VARIABLE = "NATLESS_NET_SETTINGS"
+"""Names another place of ``/proc/sys/net``. Whoever reads there sees his own network's settings, as
+the kernel looks at the reader and not at the mount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +60,23 @@ def make_network() -> Network:
 
 def _prepare() -> None:
     # The reverse path filter would drop in silence what only the rules may drop. Interfaces get no
-    # IPv6, so that nothing but the rules decides; loopback keeps its ::1.
+    # IPv6 unless a plan says so: an address that nobody gave them would count as one.
     write_setting("ipv4/conf/all/rp_filter", "0")
     write_setting("ipv4/conf/default/rp_filter", "0")
     with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
         write_setting("ipv6/conf/default/disable_ipv6", "1")
 
 
+def read_setting(name: str) -> str:
+    """One ``net.`` setting of the network namespace that this process is in."""
+    return (_settings() / name).read_text().strip()
+
+
 def write_setting(name: str, value: str) -> None:
     """Writes one ``net.`` setting of the network namespace that this process is in."""
-    Path("/proc/sys/net", name).write_text(value)
+    (_settings() / name).write_text(value)
+
+
+def _settings() -> Path:
+    """A container has its own read-only, and may have the same once more where it can write."""
+    return Path(os.environ.get(SETTINGS_VARIABLE) or "/proc/sys/net")

@@ -20,6 +20,7 @@ from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES, nfgen_msg
 from pyroute2.netlink.nfnetlink.nftsocket import (
     NFPROTO_INET,
     NFPROTO_IPV4,
+    NFPROTO_IPV6,
     NFT_MSG_DELTABLE,
     NFT_MSG_NEWCHAIN,
     NFT_MSG_NEWRULE,
@@ -39,11 +40,12 @@ from natless.vpc.rules import TABLE, PacketRule, RuleSet
 Expression = dict[str, Any]
 
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
-_HOOK_FORWARD, _HOOK_POSTROUTING = 2, 4
+_HOOK_INPUT, _HOOK_FORWARD, _HOOK_POSTROUTING = 1, 2, 4
 _PRIORITY_FILTER, _PRIORITY_SRCNAT = 0, 100
 _DROP, _ACCEPT = 0, 1
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
-_SOURCE_OFFSET, _DESTINATION_OFFSET = 12, 16  # in an IPv4 header
+_OFFSETS = {NFPROTO_IPV4: (12, 16), NFPROTO_IPV6: (8, 24)}  # of source and destination address
+_TCP_FLAGS_OFFSET, _FIN_SYN_RST_ACK, _SYN = 13, b"\x17", b"\x02"
 _SOURCE_PORT_OFFSET, _DESTINATION_PORT_OFFSET = 0, 2  # in a TCP or UDP header
 _CT_STATE, _CT_ESTABLISHED_OR_RELATED = 0, 2 | 4
 _HOST_TO_NETWORK = 1
@@ -72,17 +74,17 @@ def read_counters(rules: RuleSet) -> dict[str, int]:
 
     ``rules`` must be the ones put in last: the kernel knows rules by their order only.
     """
-    counted: dict[str, list[int]] = {"forward": [], "postrouting": []}
+    chains = rules.chains
+    counted: dict[str, list[int]] = {name: [] for name in chains}
     with NFTables(nfgen_family=NFPROTO_INET) as nft:
         for message in nft.get_rules():
             if message.get_attr("NFTA_RULE_TABLE") == TABLE:
                 counted[message.get_attr("NFTA_RULE_CHAIN")].append(_packets(message))
-    named = zip(
-        (*rules.forward, *rules.postrouting),
-        (*counted["forward"], *counted["postrouting"]),
-        strict=True,
-    )
-    return {rule.name: packets for rule, packets in named}
+    return {
+        rule.name: packets
+        for name, chain in chains.items()
+        for rule, packets in zip(chain, counted[name], strict=True)
+    }
 
 
 def _packets(message: Any) -> int:  # noqa: ANN401  pyroute2 has no types
@@ -104,6 +106,8 @@ def _batch(rules: RuleSet) -> Iterator[Any]:
     hook = (_HOOK_POSTROUTING, _PRIORITY_SRCNAT)
     yield _chain("postrouting", kind="nat", hook=hook, policy=_ACCEPT)
     yield from _rules("postrouting", rules.postrouting)
+    yield _chain("input", kind="filter", hook=(_HOOK_INPUT, _PRIORITY_FILTER), policy=_ACCEPT)
+    yield from _rules("input", rules.input)
     yield _mark(_BATCH_END)
 
 
@@ -161,18 +165,15 @@ def _matches(rule: PacketRule) -> Iterator[Expression]:
         yield genex("ct", {"key": _CT_STATE, "dreg": 1})
         yield _mask(_CT_ESTABLISHED_OR_RELATED.to_bytes(4, sys.byteorder))
         yield _compare(bytes(4), op=Cmp.NFT_CMP_NEQ)
-    if rule.source or rule.destination or rule.not_destination:
-        yield genex("meta", {"key": Meta.NFT_META_NFPROTO, "dreg": 1})
-        yield _compare(bytes((NFPROTO_IPV4,)))
-    if rule.source is not None:
-        yield from _in_network(rule.source, offset=_SOURCE_OFFSET)
-    if rule.destination is not None:
-        yield from _in_network(rule.destination, offset=_DESTINATION_OFFSET)
-    if rule.not_destination is not None:
-        yield from _in_network(rule.not_destination, offset=_DESTINATION_OFFSET, op=Cmp.NFT_CMP_NEQ)
+    yield from _addresses(rule)
     if rule.protocol is not None:
         yield genex("meta", {"key": Meta.NFT_META_L4PROTO, "dreg": 1})
         yield _compare(bytes((_PROTOCOLS[rule.protocol],)))
+    if rule.is_stray:
+        place = {"base": _TRANSPORT_HEADER, "offset": _TCP_FLAGS_OFFSET, "len": 1}
+        yield genex("payload", {"dreg": 1} | place)
+        yield _mask(_FIN_SYN_RST_ACK)
+        yield _compare(_SYN, op=Cmp.NFT_CMP_NEQ)
     if rule.source_port is not None:
         yield from _port(rule.source_port, offset=_SOURCE_PORT_OFFSET)
     if rule.destination_port is not None:
@@ -197,11 +198,27 @@ def _statement(rule: PacketRule) -> Iterator[Expression]:
         yield from verdict(_ACCEPT if rule.action is Action.ACCEPT else _DROP)
 
 
-def _in_network(network: str, *, offset: int, op: Cmp = Cmp.NFT_CMP_EQ) -> Iterator[Expression]:
-    parsed = ipaddress.IPv4Network(network)
-    yield genex("payload", {"dreg": 1, "base": _NETWORK_HEADER, "offset": offset, "len": 4})
-    yield _mask(parsed.netmask.packed)
-    yield _compare(parsed.network_address.packed, op=op)
+def _addresses(rule: PacketRule) -> Iterator[Expression]:
+    """A rule speaks of one family: an address of the other is at another place in the header."""
+    wanted = (
+        (rule.source, 0, Cmp.NFT_CMP_EQ),
+        (rule.destination, 1, Cmp.NFT_CMP_EQ),
+        (rule.not_destination, 1, Cmp.NFT_CMP_NEQ),
+    )
+    family = None
+    for text, which, op in wanted:
+        if text is None:
+            continue
+        network = ipaddress.ip_network(text)
+        if family is None:
+            family = NFPROTO_IPV6 if network.version == 6 else NFPROTO_IPV4
+            yield genex("meta", {"key": Meta.NFT_META_NFPROTO, "dreg": 1})
+            yield _compare(bytes((family,)))
+        size, offset = network.max_prefixlen // 8, _OFFSETS[family][which]
+        place = {"base": _NETWORK_HEADER, "offset": offset, "len": size}
+        yield genex("payload", {"dreg": 1} | place)
+        yield _mask(network.netmask.packed)
+        yield _compare(network.network_address.packed, op=op)
 
 
 def _port(port: int, *, offset: int) -> Iterator[Expression]:

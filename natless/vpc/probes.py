@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +20,16 @@ from event_protocol.phases import Outcome, Phase
 from natless.errors import ComponentFailed, PromiseBroken
 from natless.vpc.judgement import Observation, ProbeResult, judge, judge_isolation
 from natless.vpc.launch import python_environment, python_program
-from natless.vpc.model import TLS_PORT, Api, Promise, Role, Topology
+from natless.vpc.model import (
+    ADDRESSES,
+    CUSTOM_DOMAIN,
+    PROXY_PORT,
+    TLS_PORT,
+    Api,
+    Promise,
+    Role,
+    Topology,
+)
 from natless.vpc.process import VpcProcess
 from natless.vpc.reach import span_from_json
 from natless.vpc.tcp_table import TcpSocket, TcpState
@@ -90,7 +99,7 @@ async def prove(vpc: Vpc, topology: Topology, *, ca: Path) -> tuple[ProbeResult,
     if not topology.promise.is_working:
         results += await _observe_control(vpc, "control before", ca=ca)
     await vpc.apply(topology)
-    results += judge(topology.promise, await observe(vpc, topology.promise, ca=ca))
+    results += judge(topology.promise, await observe(vpc, topology, ca=ca))
     if not topology.promise.is_working:
         results += await _observe_control(vpc, "control after", ca=ca)
         await vpc.apply(topology)
@@ -119,22 +128,18 @@ def check(topology: Topology, results: Iterable[ProbeResult]) -> None:
     )
 
 
-async def observe(vpc: Vpc, promise: Promise, *, ca: Path) -> Observation:
+async def observe(vpc: Vpc, topology: Topology, *, ca: Path) -> Observation:
     """Makes one call from the function's place and looks at it from all sides."""
     before = await _far_sockets(vpc)
-    budgets = _budgets(promise)
+    budgets = _budgets(topology.promise)
     program = await vpc.run(
         Role.FUNCTION,
-        python_program(
-            "natless.vpc.reach",
-            *("--host", vpc.api.realtime_host, "--port", str(TLS_PORT), "--ca", str(ca)),
-            *("--name", vpc.api.http_host),
-            *(part for phase in _PHASES for part in (f"--{phase}", str(budgets[phase]))),
-        ),
+        python_program("natless.vpc.reach", *_arguments(topology, budgets, api=vpc.api, ca=ca)),
         environment=python_environment(os.environ),
     )
     try:
-        line = await _read_line(program, budget=START_BUDGET + 2 * sum(budgets.values()))
+        most = 2 * sum(budgets.values()) + 2 * (topology.nat_idle or 0.0)
+        line = await _read_line(program, budget=START_BUDGET + most)
         after = await _far_sockets(vpc)  # while the probe still holds its connection
         counters = await vpc.counters()
     finally:
@@ -144,14 +149,42 @@ async def observe(vpc: Vpc, promise: Promise, *, ca: Path) -> Observation:
     return Observation(
         spans=tuple(span_from_json(span) for span in seen["spans"]),
         names={name: tuple(addresses) for name, addresses in seen["names"].items()},
-        far_sockets=tuple(each for key, each in after.items() if key not in before),
+        far_sockets=tuple(
+            each
+            for key, each in after.items()
+            if key not in before and each.local not in _touched(topology.promise)
+        ),
         counters=counters,
+        beside={address: Outcome(outcome) for address, outcome in seen["beside"].items()},
+        idle={name: Outcome(outcome) for name, outcome in seen.get("idle", {}).items()},
     )
+
+
+def _arguments(
+    topology: Topology, budgets: Mapping[Phase, float], *, api: Api, ca: Path
+) -> Iterator[str]:
+    host = CUSTOM_DOMAIN if topology.custom_domain else api.realtime_host
+    yield from ("--host", host, "--port", str(TLS_PORT), "--ca", str(ca))
+    yield from ("--name", api.http_host)
+    for phase in _PHASES:
+        yield from (f"--{phase}", str(budgets[phase]))
+    if topology.has_proxy:
+        yield from ("--via", f"{ADDRESSES.proxy.address}:{PROXY_PORT}")
+    for each in topology.promise.beside:
+        budget = HANG_BUDGET if each.outcome in _SILENCES else PHASE_BUDGET
+        yield from ("--beside", f"{each.address}={budget}")
+    if topology.nat_idle is not None:
+        yield from ("--idle", str(topology.nat_idle))
+
+
+def _touched(promise: Promise) -> frozenset[str]:
+    """Where connections beside the call were made: they say nothing about the call."""
+    return frozenset(each.address for each in promise.beside if each.outcome is Outcome.OK)
 
 
 async def _observe_control(vpc: Vpc, name: str, *, ca: Path) -> list[ProbeResult]:
     await vpc.apply(_CONTROL)
-    seen = await observe(vpc, _CONTROL.promise, ca=ca)
+    seen = await observe(vpc, _CONTROL, ca=ca)
     return [replace(each, name=f"{name}/{each.name}") for each in judge(_CONTROL.promise, seen)]
 
 

@@ -4,7 +4,8 @@ It resolves, connects, shakes hands and asks for ``/`` as a function's first cal
 the first phase that fails, prints one line of JSON, and then holds its connection open until it is
 ended, so that the far side can be looked at::
 
-    {"spans": [{"phase": "resolve", "outcome": "ok", …}, …], "names": {"host": ["198.51.100.10"]}}
+    {"spans": [{"phase": "resolve", "outcome": "ok", …}, …], "names": {"host": ["198.51.100.10"]},
+     "beside": {"10.0.9.10": "ok"}, "idle": {"kept": "ok", "forgotten": "reset"}}
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from event_protocol.phases import Outcome, Phase, Span
+from natless.vpc.tcp_table import TcpState
 
 HOLD_SECONDS = 30
 """The connection is held no longer than this, should nobody end us."""
@@ -129,23 +131,35 @@ def resolve(host: str, *, budget: float) -> list[str]:
     return found
 
 
-def try_call(attempt: Attempt, host: str, *, port: int, ca: str) -> socket.socket | None:
+def try_call(
+    attempt: Attempt, host: str, *, port: int, ca: str, via: str = ""
+) -> socket.socket | None:
     """Calls ``https://host/``; the phases are in ``attempt`` afterwards.
+
+    Args:
+        attempt: takes what is measured.
+        host: the name that is called.
+        port: its port.
+        ca: whom to trust.
+        via: ``host:port`` of a proxy that is asked for the way; it resolves the name.
 
     Returns:
         The connection, if there is one, still open.
     """
     held = None
+    hop, _, hop_port = via.rpartition(":") if via else (host, "", str(port))
     with contextlib.suppress(_Stop):
         with attempt.phase(Phase.RESOLVE) as detail:
-            detail["host"] = host
-            addresses = resolve(host, budget=attempt.budgets[Phase.RESOLVE])
+            detail["host"] = hop
+            addresses = resolve(hop, budget=attempt.budgets[Phase.RESOLVE])
             detail["addresses"] = addresses
         with attempt.phase(Phase.CONNECT) as detail:
-            detail |= {"address": addresses[0], "port": port}
+            detail |= {"address": addresses[0], "port": int(hop_port)}
             held = socket.create_connection(
-                (addresses[0], port), timeout=attempt.budgets[Phase.CONNECT]
+                (addresses[0], int(hop_port)), timeout=attempt.budgets[Phase.CONNECT]
             )
+            if via:
+                _open_tunnel(held, f"{host}:{port}")
         with attempt.phase(Phase.TLS):
             held.settimeout(attempt.budgets[Phase.TLS])
             context = ssl.create_default_context(cafile=ca)
@@ -154,6 +168,46 @@ def try_call(attempt: Attempt, host: str, *, port: int, ca: str) -> socket.socke
             held.settimeout(attempt.budgets[Phase.UPGRADE])
             detail |= {"address": addresses[0], "status": _ask_for_root(held, host)}
     return held
+
+
+def _open_tunnel(connection: socket.socket, target: str) -> None:
+    connection.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+    head = b""
+    while b"\r\n\r\n" not in head:
+        part = connection.recv(1)  # what follows the head is not ours to read
+        if not part:
+            raise EOFError("the proxy closed without an answer")
+        head += part
+    if head.split(maxsplit=2)[1] != b"200":
+        raise EOFError(f"the proxy said {head.splitlines()[0].decode('latin-1')}")
+
+
+def touch(address: str, *, port: int, budget: float) -> Outcome:
+    """How a TCP connection to an address ends; one that is made is closed at once."""
+    try:
+        socket.create_connection((address, port), timeout=budget).close()
+    except OSError as error:
+        return classify(error)
+    return Outcome.OK
+
+
+def rest(connection: socket.socket, host: str, *, seconds: float) -> dict[str, Outcome]:
+    """How requests end after a pause shorter than a limit, and after one that is longer."""
+    seen = {}
+    for name, pause in (("kept", 0.5 * seconds), ("forgotten", 1.5 * seconds)):
+        time.sleep(pause)
+        try:
+            _ask_for_root(connection, host)
+            seen[name] = Outcome.OK
+        except (OSError, EOFError) as error:
+            seen[name] = Outcome.RESET if _was_reset(connection) else classify(error)
+    return seen
+
+
+def _was_reset(connection: socket.socket) -> bool:
+    """Of a reset, OpenSSL may tell as little as of a plain end. The kernel knows: state CLOSE."""
+    state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    return state == TcpState.CLOSE
 
 
 def _ask_for_root(connection: socket.socket, host: str) -> int:
@@ -207,13 +261,23 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=443)
     parser.add_argument("--ca", required=True)
     parser.add_argument("--name", action="append", default=[], help="is resolved only")
+    parser.add_argument("--via", default="", help="host:port of a proxy")
+    parser.add_argument("--beside", action="append", default=[], help="address=budget, tried too")
+    parser.add_argument("--idle", type=float, default=0.0, help="a limit, in seconds")
     for phase in (Phase.RESOLVE, Phase.CONNECT, Phase.TLS, Phase.UPGRADE):
         parser.add_argument(f"--{phase}", type=float, default=5.0, help="the budget in seconds")
     options = parser.parse_args()
     attempt = Attempt({phase: getattr(options, phase, 0.0) for phase in Phase})
-    connection = try_call(attempt, options.host, port=options.port, ca=options.ca)
-    names = {name: _addresses_of(name, budget=options.resolve) for name in options.name}
-    print(json.dumps({"spans": [_span_to_json(each) for each in attempt.spans], "names": names}))
+    connection = try_call(attempt, options.host, port=options.port, ca=options.ca, via=options.via)
+    seen: dict[str, Any] = {"spans": [_span_to_json(each) for each in attempt.spans]}
+    seen["names"] = {name: _addresses_of(name, budget=options.resolve) for name in options.name}
+    seen["beside"] = {
+        address: touch(address, port=options.port, budget=float(budget))
+        for address, _, budget in (each.partition("=") for each in options.beside)
+    }
+    if options.idle and connection is not None:
+        seen["idle"] = rest(connection, options.host, seconds=options.idle)
+    print(json.dumps(seen))
     sys.stdout.flush()
     signal.alarm(HOLD_SECONDS)
     signal.pause()

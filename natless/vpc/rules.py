@@ -1,19 +1,21 @@
 """A topology as packet filter rules of the router. Pure: nothing here touches a kernel.
 
-Two hooks of the router matter. *Forward* decides whether a packet passes from one network to
+Three hooks of the router matter. *Forward* decides whether a packet passes from one network to
 another; its policy is to drop, in silence, which is what AWS does with a packet that has no route
 or that a security group or network ACL forbids. *Postrouting* translates the source address of
-what leaves, as a NAT gateway does. Every rule counts what it matched, so that a probe can prove
-where a packet ended.
+what leaves, as a NAT gateway does. *Input* throws away what comes back for a connection that the
+NAT gateway has forgotten: Linux would answer with a reset, a NAT gateway does not. Every rule
+counts what it matched, so that a probe can prove where a packet ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from natless.vpc.model import (
     ADDRESSES,
+    PROXY_PORT,
     TLS_PORT,
     Action,
     Addresses,
@@ -35,7 +37,7 @@ class PacketRule:
     Attributes:
         name: what its counter is called.
         action: what happens; ignored when ``source_becomes`` is given.
-        source: a network in CIDR form; None matches any, as with the others.
+        source: a network in CIDR form, IPv4 or IPv6; None matches any, as with the others.
         destination: a network in CIDR form.
         not_destination: a network in CIDR form that the destination must be outside of.
         protocol: ``tcp`` or ``udp``.
@@ -43,6 +45,7 @@ class PacketRule:
         destination_port: likewise.
         longer_than: the packet has more bytes than this, its IP header included.
         is_established: matches only packets of a connection that was let through before.
+        is_stray: matches only TCP packets that do not open a connection.
         source_becomes: translate the source address into this one.
     """
 
@@ -56,6 +59,7 @@ class PacketRule:
     destination_port: int | None = None
     longer_than: int | None = None
     is_established: bool = False
+    is_stray: bool = False
     source_becomes: str | None = None
 
 
@@ -65,6 +69,12 @@ class RuleSet:
 
     forward: tuple[PacketRule, ...] = ()
     postrouting: tuple[PacketRule, ...] = ()
+    input: tuple[PacketRule, ...] = ()
+
+    @property
+    def chains(self) -> dict[str, tuple[PacketRule, ...]]:
+        """The rules by the hook they are in."""
+        return {"forward": self.forward, "postrouting": self.postrouting, "input": self.input}
 
 
 def render_rules(topology: Topology, *, addresses: Addresses = ADDRESSES) -> RuleSet:
@@ -72,24 +82,52 @@ def render_rules(topology: Topology, *, addresses: Addresses = ADDRESSES) -> Rul
     return RuleSet(
         forward=tuple(_forward(topology, addresses)),
         postrouting=tuple(_postrouting(topology, addresses)),
+        input=(
+            PacketRule("nat-stray", Action.DROP, source=addresses.internet.network, protocol="tcp"),
+        ),
     )
 
 
 def _forward(topology: Topology, addresses: Addresses) -> Iterator[PacketRule]:
-    subnet, resolver = addresses.function.network, f"{addresses.resolver.address}/32"
-    # The VPC resolver answers whatever the routes, the security group or the network ACL say.
-    yield PacketRule("dns-query", source=subnet, destination=resolver)
-    yield PacketRule("dns-answer", source=resolver, destination=subnet)
+    yield from _names(topology, addresses)
     for index, rule in enumerate(topology.stateless):
         yield _of_rule(rule, name=f"stateless-{index}", addresses=addresses)
-    if topology.way_out is WayOut.BLACKHOLE:
-        # With the NAT gateway its running connections end, in both directions.
-        internet = addresses.internet.network
-        yield PacketRule("blackhole", Action.DROP, source=subnet, destination=internet)
-        yield PacketRule("blackhole-return", Action.DROP, source=internet, destination=subnet)
+    yield from _lost_ways(topology, addresses)
     yield PacketRule("established", is_established=True)
     for index, rule in enumerate(topology.stateful):
         yield _of_rule(rule, name=f"stateful-{index}", addresses=addresses)
+    yield from _inside(topology, addresses)
+    yield from _ways_out(topology, addresses)
+    yield PacketRule("unwanted", Action.DROP)
+
+
+def _names(topology: Topology, addresses: Addresses) -> Iterator[PacketRule]:
+    """The VPC resolver answers whatever routes, security group or network ACL say."""
+    subnet, resolver = addresses.function.network, f"{addresses.resolver.address}/32"
+    yield PacketRule("dns-query", source=subnet, destination=resolver)
+    yield PacketRule("dns-answer", source=resolver, destination=subnet)
+    if topology.has_proxy:  # which resolves the names itself
+        proxy = addresses.proxy.network
+        yield PacketRule("proxy-dns-query", source=proxy, destination=resolver)
+        yield PacketRule("proxy-dns-answer", source=resolver, destination=proxy)
+
+
+def _lost_ways(topology: Topology, addresses: Addresses) -> Iterator[PacketRule]:
+    """A route table keeps no state: without the route, running connections fall silent."""
+    subnet, internet = addresses.function.network, addresses.internet.network
+    if topology.way_out is WayOut.BLACKHOLE:
+        yield PacketRule("blackhole", Action.DROP, source=subnet, destination=internet)
+        yield PacketRule("blackhole-return", Action.DROP, source=internet, destination=subnet)
+    elif topology.way_out is WayOut.NONE:
+        # Of connections only, so that the packets that would open one are counted by themselves.
+        lost = PacketRule("route-lost", Action.DROP, is_established=True)
+        yield replace(lost, source=subnet, destination=internet)
+        yield replace(lost, name="route-lost-return", source=internet, destination=subnet)
+
+
+def _inside(topology: Topology, addresses: Addresses) -> Iterator[PacketRule]:
+    """What the VPC itself offers."""
+    subnet = addresses.function.network
     if topology.endpoint is not None:
         yield PacketRule(
             "endpoint",
@@ -98,21 +136,60 @@ def _forward(topology: Topology, addresses: Addresses) -> Iterator[PacketRule]:
             protocol="tcp",
             destination_port=TLS_PORT,
         )
-    is_closed = topology.way_out.is_closed
+    if topology.has_proxy:
+        yield PacketRule(
+            "proxy",
+            source=subnet,
+            destination=f"{addresses.proxy.address}/32",
+            protocol="tcp",
+            destination_port=PROXY_PORT,
+        )
+        yield PacketRule(
+            "proxy-way-out",
+            source=f"{addresses.proxy.address}/32",
+            destination=addresses.internet.network,
+            protocol="tcp",
+            destination_port=TLS_PORT,
+        )
+
+
+def _ways_out(topology: Topology, addresses: Addresses) -> Iterator[PacketRule]:
+    subnet, internet = addresses.function.network, addresses.internet.network
+    way_out = topology.way_out
+    if way_out.is_nat_gateway:
+        # Of a connection that it does not know, or has forgotten, a NAT gateway answers with a
+        # reset (Amazon VPC user guide, "NAT gateways", troubleshooting).
+        yield PacketRule(
+            "nat-forgotten",
+            Action.RESET,
+            source=subnet,
+            destination=internet,
+            protocol="tcp",
+            is_stray=True,
+        )
     yield PacketRule(
-        "no-way-out" if is_closed else "way-out",
-        Action.DROP if is_closed else Action.ACCEPT,
+        "no-way-out" if way_out.is_closed else "way-out",
+        Action.DROP if way_out.is_closed else Action.ACCEPT,
         source=subnet,
-        destination=addresses.internet.network,
+        destination=internet,
     )
-    yield PacketRule("unwanted", Action.DROP)
+    if topology.ipv6:
+        yield PacketRule(
+            "ipv6-way-out",
+            source=addresses.function_ipv6.network,
+            destination=addresses.internet_ipv6.network,
+        )
 
 
 def _postrouting(topology: Topology, addresses: Addresses) -> Iterator[PacketRule]:
-    translated = {
-        WayOut.NAT_GATEWAY: addresses.nat_gateway,
-        WayOut.LAMBDA_NETWORK: addresses.lambda_network,
-    }.get(topology.way_out)
+    if topology.has_proxy:
+        yield PacketRule(
+            "proxy-nat",
+            source=f"{addresses.proxy.address}/32",
+            not_destination=addresses.vpc,
+            source_becomes=addresses.proxy_public,
+        )
+    translated = topology.way_out.seen_as(addresses)
     if translated is not None:
         yield PacketRule(
             "nat", source=addresses.vpc, not_destination=addresses.vpc, source_becomes=translated
@@ -164,6 +241,10 @@ def render_text(rules: RuleSet) -> str:
         "    type nat hook postrouting priority srcnat; policy accept;",
         *(f"    {_text(rule)}" for rule in rules.postrouting),
         "  }",
+        "  chain input {",
+        "    type filter hook input priority filter; policy accept;",
+        *(f"    {_text(rule)}" for rule in rules.input),
+        "  }",
         "}",
     ]
     return "\n".join(lines) + "\n"
@@ -177,19 +258,25 @@ def _matches(rule: PacketRule) -> Iterator[str]:
     if rule.is_established:
         yield "ct state established,related"
     if rule.source is not None:
-        yield f"ip saddr {rule.source}"
+        yield f"{_family(rule.source)} saddr {rule.source}"
     if rule.destination is not None:
-        yield f"ip daddr {rule.destination}"
+        yield f"{_family(rule.destination)} daddr {rule.destination}"
     if rule.not_destination is not None:
-        yield f"ip daddr != {rule.not_destination}"
+        yield f"{_family(rule.not_destination)} daddr != {rule.not_destination}"
     if rule.protocol is not None:
         yield f"meta l4proto {rule.protocol}"
+    if rule.is_stray:
+        yield "tcp flags & (fin | syn | rst | ack) != syn"
     if rule.source_port is not None:
         yield f"th sport {rule.source_port}"
     if rule.destination_port is not None:
         yield f"th dport {rule.destination_port}"
     if rule.longer_than is not None:
         yield f"meta length > {rule.longer_than}"
+
+
+def _family(network: str) -> str:
+    return "ip6" if ":" in network else "ip"
 
 
 def _statement(rule: PacketRule) -> str:

@@ -1,4 +1,4 @@
-"""The resolver and the endpoint of a lab, as the supervisor sees them: processes with a control."""
+"""The servants of a lab (resolver, endpoint, proxy), as the supervisor sees them: processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from natless.vpc import wire
 from natless.vpc.launch import Program, launch, python_environment, python_program
-from natless.vpc.model import TLS_PORT, Role
+from natless.vpc.model import PROXY_PORT, TLS_PORT, Role
 from natless.vpc.network import Network
 
 CONFIRM_BUDGET = 5.0
@@ -20,6 +20,13 @@ BACKLOG = 512
 """Connections that may wait to be accepted, on every socket that the lab listens on."""
 
 _DNS_PORT = 53
+
+
+def listen_on(address: str, port: int) -> socket.socket:
+    """A listening socket on an address of either family."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.create_server((address, port), family=family, backlog=BACKLOG)
+
 
 OnFact = Callable[[Mapping[str, Any]], None]
 
@@ -71,7 +78,7 @@ def start_resolver(network: Network) -> Servant:
     with network.inside(Role.RESOLVER):
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         udp.bind(("", _DNS_PORT))
-        tcp = socket.create_server(("", _DNS_PORT), backlog=BACKLOG)
+        tcp = listen_on("", _DNS_PORT)
     return _start(
         Role.RESOLVER, network, module="natless.vpc.resolver", sockets={"udp": udp, "tcp": tcp}
     )
@@ -80,7 +87,7 @@ def start_resolver(network: Network) -> Servant:
 def start_endpoint(network: Network, *, certificate: str, key: str) -> Servant:
     """Starts the endpoint on port 443 of its namespace."""
     with network.inside(Role.ENDPOINT):
-        listener = socket.create_server(("", TLS_PORT), backlog=BACKLOG)
+        listener = listen_on("", TLS_PORT)
     return _start(
         Role.ENDPOINT,
         network,
@@ -88,6 +95,13 @@ def start_endpoint(network: Network, *, certificate: str, key: str) -> Servant:
         sockets={"listener": listener},
         arguments=("--certificate", certificate, "--key", key),
     )
+
+
+def start_proxy(network: Network) -> Servant:
+    """Starts the egress proxy, whether or not a topology lets anybody near it."""
+    with network.inside(Role.PROXY):
+        listener = listen_on("", PROXY_PORT)
+    return _start(Role.PROXY, network, module="natless.vpc.proxy", sockets={"listener": listener})
 
 
 def _start(

@@ -40,7 +40,13 @@ from natless.vpc.name_lookup import cover_name_lookup
 from natless.vpc.network import Network, make_network, write_setting
 from natless.vpc.plan import Plan
 from natless.vpc.rules import RuleSet
-from natless.vpc.servants import BACKLOG, ServantEnded, start_endpoint, start_resolver
+from natless.vpc.servants import (
+    ServantEnded,
+    listen_on,
+    start_endpoint,
+    start_proxy,
+    start_resolver,
+)
 
 
 class SetupFailed(Exception):
@@ -87,12 +93,13 @@ class Supervisor:
             _lay_network(_make_network())
             self._ready(has_own_proc=has_own_proc)
             return
-        lab, relay = self._build()
-        self._ready(has_own_proc=has_own_proc, descriptors=(relay.fileno(),))
-        relay.close()
+        lab, relays = self._build()
+        self._ready(has_own_proc=has_own_proc, descriptors=tuple(each.fileno() for each in relays))
+        for relay in relays:
+            relay.close()
         self._serve(lab, waker)
 
-    def _build(self) -> tuple[Lab, socket.socket]:
+    def _build(self) -> tuple[Lab, list[socket.socket]]:
         options = self._options
         network = _make_network()
         with step("name lookup"):
@@ -103,17 +110,17 @@ class Supervisor:
         with step("servants"):
             resolver = start_resolver(network)
             endpoint = start_endpoint(network, certificate=options.certificate, key=options.key)
+            proxy = start_proxy(network)
         _lay_network(network)
         lab = Lab(
             network=network,
-            servants={Role.RESOLVER: resolver, Role.ENDPOINT: endpoint},
+            servants={Role.RESOLVER: resolver, Role.ENDPOINT: endpoint, Role.PROXY: proxy},
             on_fact=self._forward_fact,
         )
         with step("servants"):
             lab.apply_plan(Plan())
         with step("relay"), network.inside(Role.INTERNET):
-            address = (ADDRESSES.internet.address, TLS_PORT)
-            return lab, socket.create_server(address, backlog=BACKLOG)
+            return lab, [listen_on(address, TLS_PORT) for address in relay_addresses()]
 
     def _ready(self, *, has_own_proc: bool, descriptors: tuple[int, ...] = ()) -> None:
         packet = {
@@ -186,6 +193,17 @@ def _lay_network(network: Network) -> None:
         nft.replace_rules(RuleSet())
     with step("forwarding"):
         write_setting("ipv4/ip_forward", "1")
+    if links.has_ipv6():
+        with step("ipv6"):
+            links.lay_ipv6(network)
+
+
+def relay_addresses() -> tuple[str, ...]:
+    """Where the relay listens: the IPv4 address, and the other where the kernel knows IPv6."""
+    from natless.vpc import links  # late: see above
+
+    own = ADDRESSES.internet.address
+    return (own, ADDRESSES.relay_ipv6) if links.has_ipv6() else (own,)
 
 
 def _complain(control: socket.socket, error: Exception) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 
 
 class TcpState(IntEnum):
@@ -41,7 +43,7 @@ class TcpSocket:
 
 
 def parse_tcp_table(text: str) -> tuple[TcpSocket, ...]:
-    """The sockets in the text of ``/proc/net/tcp`` (IPv4), without those that listen."""
+    """The sockets in the text of ``/proc/net/tcp`` or ``tcp6``, without those that listen."""
     found = []
     for line in text.splitlines()[1:]:
         _, local, remote, state, *_ = line.split()
@@ -50,11 +52,22 @@ def parse_tcp_table(text: str) -> tuple[TcpSocket, ...]:
     return tuple(found)
 
 
+def read_tcp_table() -> tuple[TcpSocket, ...]:
+    """The sockets of the network namespace that this thread is in, of both families."""
+    found: tuple[TcpSocket, ...] = ()
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+            found += parse_tcp_table(Path("/proc/thread-self/net", name).read_text())
+    return found
+
+
 def _address(text: str) -> tuple[str, int]:
-    # The kernel prints the four bytes of an address as one number in the machine's own order.
+    # The kernel prints each four bytes of an address as one number in the machine's own order.
     address, _, port = text.partition(":")
-    raw = int(address, 16).to_bytes(4, "little" if _IS_LITTLE else "big")
-    return socket.inet_ntoa(raw), int(port, 16)
+    words = (int(address[start : start + 8], 16) for start in range(0, len(address), 8))
+    raw = b"".join(word.to_bytes(4, "little" if _IS_LITTLE else "big") for word in words)
+    family = socket.AF_INET if len(raw) == 4 else socket.AF_INET6
+    return socket.inet_ntop(family, raw), int(port, 16)
 
 
 _IS_LITTLE = socket.htons(1) != 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from event_protocol.phases import Outcome, Phase
@@ -12,6 +13,7 @@ from natless.errors import UsageError
 from natless.vpc.model import (
     ADDRESSES,
     Action,
+    Beside,
     Direction,
     DnsMode,
     DnsView,
@@ -116,6 +118,42 @@ _CATALOGUE = (
         promise=_no_answer("no-way-out"),
     ),
     Topology(
+        name="endpoint-custom-domain",
+        title="interface endpoint, NAT gateway, and a custom domain for the Event API",
+        purpose=(
+            "AWS's own way around the endpoint: private DNS takes over the generated names alone,"
+            " so a function that is told the API's custom domain passes by it, through the NAT"
+            " gateway. Who still calls the generated names is refused."
+        ),
+        way_out=WayOut.NAT_GATEWAY,
+        endpoint=Endpoint(),
+        custom_domain=True,
+        promise=Promise(
+            "works by the custom domain",
+            elsewhere=ADDRESSES.endpoint.address,
+            peer=ADDRESSES.nat_gateway,
+            counter="way-out",
+            beside=(Beside(ADDRESSES.endpoint.address),),
+        ),
+    ),
+    Topology(
+        name="egress-proxy",
+        title="private subnet whose only way out is an egress proxy",
+        purpose=(
+            "No NAT gateway, but a proxy in the VPC that has a way out of its own, and HTTPS_PROXY"
+            " in the function's environment. The proxy resolves the names; TLS stays end to end."
+            " What does not ask the proxy gets no answer."
+        ),
+        way_out=WayOut.NONE,
+        has_proxy=True,
+        promise=Promise(
+            "works through the proxy",
+            peer=ADDRESSES.proxy_public,
+            counter="proxy-way-out",
+            beside=(Beside(ADDRESSES.internet.address, Outcome.TIMEOUT),),
+        ),
+    ),
+    Topology(
         name="vpc-public-subnet",
         title="public subnet",
         purpose=(
@@ -136,6 +174,30 @@ _CATALOGUE = (
         ),
         way_out=WayOut.BLACKHOLE,
         promise=_no_answer("blackhole"),
+    ),
+    Topology(
+        name="nat-replaced",
+        title="private subnet whose route leads to another NAT gateway",
+        purpose=(
+            "The default route was moved to a new NAT gateway. New connections get its address;"
+            " those that went through the old one are in nobody's table and are reset."
+        ),
+        way_out=WayOut.OTHER_NAT_GATEWAY,
+        promise=Promise("works", peer=ADDRESSES.other_nat_gateway, counter="way-out"),
+    ),
+    Topology(
+        name="nat-idle",
+        title="NAT gateway that forgets idle connections after 2 s instead of 350 s",
+        purpose=(
+            "A NAT gateway forgets a connection that carried nothing for 350 s, and answers its"
+            " next packet with a reset: what a frozen execution environment meets when it is"
+            " thawed. Here the limit is scaled down."
+        ),
+        way_out=WayOut.NAT_GATEWAY,
+        nat_idle=2.0,
+        promise=Promise(
+            "works; resets idle connections", peer=ADDRESSES.nat_gateway, counter="way-out"
+        ),
     ),
     Topology(
         name="security-group-egress",
@@ -218,6 +280,37 @@ _CATALOGUE = (
             errnos=frozenset({errno.ENETUNREACH}),
             address=ADDRESSES.relay_ipv6,
             far_side=FarSide.NOTHING,
+        ),
+    ),
+    Topology(
+        name="ipv6-way-out",
+        title="an egress-only internet gateway as the only way out",
+        purpose=(
+            "The subnet's only way out carries IPv6, and the function is dual-stack, but the API's"
+            " names have A records alone: the first packet over IPv4 gets no answer. Whether"
+            " AppSync's names have AAAA records is not documented: ask `dig AAAA`."
+        ),
+        way_out=WayOut.NONE,
+        ipv6=True,
+        promise=replace(_no_answer("no-way-out"), beside=(Beside(ADDRESSES.relay_ipv6),)),
+    ),
+    Topology(
+        name="ipv6-dual-stack",
+        title="an egress-only internet gateway, and names with IPv6 addresses",
+        purpose=(
+            "The same way out with names that have AAAA records as well: a dual-stack function"
+            " prefers IPv6 and needs no NAT gateway. The relay sees the function's own address."
+        ),
+        way_out=WayOut.NONE,
+        ipv6=True,
+        dns=DnsView(ipv6=True),
+        promise=Promise(
+            "works over IPv6",
+            address=ADDRESSES.relay_ipv6,
+            further=(ADDRESSES.internet.address,),
+            peer=ADDRESSES.function_ipv6.address,
+            counter="ipv6-way-out",
+            beside=(Beside(ADDRESSES.internet.address, Outcome.TIMEOUT),),
         ),
     ),
     Topology(

@@ -1,9 +1,9 @@
 """What names mean in a topology, as a resolver knows it. Pure.
 
 The VPC resolver answers for the names of AppSync in one region, of which the relay serves all APIs
-there are, and knows nothing else: the lab has no other hosts. With an interface endpoint that has
-private DNS, the names of *all* AppSync APIs of the region mean the endpoint (AWS AppSync developer
-guide, using-private-apis).
+there are, for the custom domain of our Event API, and knows nothing else: the lab has no other
+hosts. With an interface endpoint that has private DNS, the names of *all* AppSync APIs of the
+region mean the endpoint (AWS AppSync developer guide, using-private-apis).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from natless.vpc.model import ADDRESSES, Addresses, Api, DnsMode, Topology
+from natless.vpc.model import ADDRESSES, CUSTOM_DOMAIN, Addresses, Api, DnsMode, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ def render_zone(topology: Topology, *, api: Api, addresses: Addresses = ADDRESSE
     every_api = [
         f"*.{host.lower().partition('.')[2]}" for host in (api.http_host, api.realtime_host)
     ]
-    records = [Record(name, public, ipv6) for name in (*every_api, api.control_host.lower())]
+    names = (*every_api, api.control_host.lower(), CUSTOM_DOMAIN)
+    records = [Record(name, public, ipv6) for name in names]
     if topology.endpoint is not None and topology.endpoint.private_dns:
         private = (addresses.endpoint.address,) if view.ipv4 else ()
         records = [Record(name, private) for name in every_api] + records

@@ -32,11 +32,11 @@ class RouteFallback:
         return failure.channel is not None and is_closed and bool(self.candidates(failure))
 
     def candidates(self, failure: Failure) -> list[Route]:
-        """The other ways in the order they are tried: hosts, the proxy, the other family."""
+        """The other ways in the order they are tried: hosts, past the proxy, the other family."""
         usual = self._config.route
         routes = list(self._config.routes)
-        if self._config.proxy is not None:
-            routes.append(replace(usual, proxy=self._config.proxy))
+        if usual.proxy is not None:
+            return [*routes, replace(usual, proxy=None)]  # the address was the proxy's
         families = other_families(str(failure.span.detail.get("address", "")))
         return routes + [replace(usual, family=family) for family in families]
 

@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,21 @@ CALL_BUDGET = 60.0  # the function's own timeout is 20 s
 UP_BUDGET = 300.0  # with everything built anew
 EDIT_BUDGET = 15.0  # what takes a fraction of a second
 
-_ETHERNET_IPV4 = 0x0800
+_EVERY_PROTOCOL = 0x0003
+_ETHERNET_IPV4, _ETHERNET_IPV6 = 0x0800, 0x86DD
 
 
 @functools.cache
-def find_obstacle() -> str | None:
-    """Why nothing can be built here, None when it can."""
+def find_obstacle(*, builds: bool = True) -> str | None:
+    """Why nothing can be built here, or nothing run from an image that is named; None if it can."""
     if shutil.which("docker") is None:
         return "there is no docker command"
     if _docker("version", "--format", "{{.Server.Version}}").returncode:
         return "no Docker engine answers"
     if _docker("compose", "version").returncode:
         return "docker has no compose"
+    if not builds and os.environ.get("NATLESS_IMAGE"):
+        return None
     if (
         _docker("image", "inspect", BASE_IMAGE).returncode
         and _docker("pull", BASE_IMAGE).returncode
@@ -179,16 +182,16 @@ def _wait_for_control(loop: Loop) -> None:
 class Watcher:
     """Listens to the machine's way out, and keeps what belongs to the lab."""
 
-    def __init__(self, interface: str, networks: Sequence[IPv4Network]) -> None:
+    def __init__(self, interface: str, networks: Sequence[IPv4Network | IPv6Network]) -> None:
         self._networks = networks
         self._socket = socket.socket(
-            socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETHERNET_IPV4)
+            socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_EVERY_PROTOCOL)
         )
-        self._socket.bind((interface, _ETHERNET_IPV4))
+        self._socket.bind((interface, _EVERY_PROTOCOL))
         self._socket.settimeout(0.1)
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._listen)
-        self.seen: list[tuple[IPv4Address, IPv4Address]] = []
+        self.seen: list[tuple[IPv4Address | IPv6Address, IPv4Address | IPv6Address]] = []
         self.total = 0
 
     def __enter__(self) -> Watcher:
@@ -203,24 +206,38 @@ class Watcher:
     def _listen(self) -> None:
         while not self._is_over.is_set():
             try:
-                packet = self._socket.recv(65535)
+                packet, (_, protocol, *_) = self._socket.recvfrom(65535)
             except TimeoutError:
                 continue
+            ends = _ends_of(packet, protocol)
             self.total += 1
-            source, destination = IPv4Address(packet[12:16]), IPv4Address(packet[16:20])
-            if any(each in network for each in (source, destination) for network in self._networks):
-                self.seen.append((source, destination))
+            if any(each in network for each in ends for network in self._networks):
+                self.seen.append(ends)
 
 
-@pytest.fixture
-def uplink() -> Iterator[Watcher]:
+def _ends_of(packet: bytes, protocol: int) -> Any:
+    """Source and destination of a packet, nothing for what is neither IPv4 nor IPv6."""
+    if protocol == _ETHERNET_IPV4:
+        return IPv4Address(packet[12:16]), IPv4Address(packet[16:20])
+    if protocol == _ETHERNET_IPV6:
+        return IPv6Address(packet[8:24]), IPv6Address(packet[24:40])
+    return ()
+
+
+def watch_uplink(networks: Sequence[IPv4Network | IPv6Network]) -> Watcher:
+    """Somebody who watches the machine's way out for these networks; skips where nobody can."""
     interface = find_uplink()
     if interface is None:
         pytest.skip("this machine has no way out that could be watched")
     if os.geteuid():
         pytest.skip("only root may watch an interface")
-    networks = [IPv4Network(leg.network) for leg in ADDRESSES.legs.values()]
-    with Watcher(interface, networks) as watcher:
+    return Watcher(interface, networks)
+
+
+@pytest.fixture
+def uplink() -> Iterator[Watcher]:
+    legs = (*ADDRESSES.legs.values(), *ADDRESSES.legs_ipv6.values())
+    with watch_uplink([ip_network(leg.network) for leg in legs]) as watcher:
         yield watcher
 
 

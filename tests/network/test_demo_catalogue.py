@@ -77,8 +77,12 @@ SAID = {
         ("captures the API's names", "A NAT alone does not help"),
     ),
     "endpoint-no-private-dns": Said(SILENT_SYN, "no-route-out", "proven", ("no way out",)),
+    "endpoint-custom-domain": Said("works", "works", "proven"),
+    "egress-proxy": Said("works", "works", "proven"),
     "vpc-public-subnet": Said(SILENT_SYN, "public-subnet", "proven", ("without a public address",)),
     "nat-deleted": Said(SILENT_SYN, "nat-gone", "proven", ("was deleted",)),
+    "nat-replaced": Said("works", "works", "proven"),
+    "nat-idle": Said("works", "works", "proven"),
     "security-group-egress": Said(SILENT_SYN, "sg-egress", "proven", ("security group", "443")),
     "network-acl-return": Said(SILENT_SYN, "nacl-return", "proven", ("1024-65535 inbound",)),
     "dns-silent": Said(
@@ -97,6 +101,10 @@ SAID = {
         "proven",
         ("no IPv6 route", "NAT gateway would not help"),
     ),
+    "ipv6-way-out": Said(
+        SILENT_SYN, "ipv6-only-way", "proven", ("carries IPv6", "NAT gateway for IPv4")
+    ),
+    "ipv6-dual-stack": Said("works", "works", "proven"),
     "firewall-sni-drop": Said(
         "tls: no answer in ", "firewall-sni", "proven", ("ClientHello got no answer",)
     ),

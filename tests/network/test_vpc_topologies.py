@@ -1,34 +1,47 @@
-"""The lab of namespaces shows what its topologies promise."""
+"""A lab shows what its topologies promise, and the same whether it is namespaces or containers."""
 
+import errno
 import json
-import os
 import socket
-import sys
 from dataclasses import replace
 
 import pytest
 import pytest_asyncio
 
+from event_protocol.phases import Outcome, Phase
 from natless.errors import PromiseBroken
 from natless.vpc import probes
-from natless.vpc.model import Action, Direction, Role, Rule, WayOut
+from natless.vpc.model import (
+    Action,
+    Direction,
+    DnsMode,
+    DnsView,
+    FarSide,
+    Promise,
+    Rule,
+    Topology,
+    WayOut,
+)
 from natless.vpc.topologies import TOPOLOGIES, find
-from tests.network.vpc_bench import open_bench
-
-BUDGET = 20.0  # for what takes milliseconds
+from tests.network.vpc_bench import NETWORKS, open_bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def lab(tmp_path_factory):
-    async with open_bench(tmp_path_factory.mktemp("lab")) as lab:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=NETWORKS)
+async def lab(request, tmp_path_factory):
+    async with open_bench(tmp_path_factory.mktemp("lab"), network=request.param) as lab:
         yield lab
 
 
-@pytest.fixture
-def bench(lab):
-    return lab.cleared()
+@pytest.fixture(autouse=True)
+def _short_silence(monkeypatch):
+    monkeypatch.setattr(probes, "HANG_BUDGET", 0.4)  # what takes milliseconds has not come by then
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def bench(lab):
+    return await lab.cleared()
 
 
 @pytest.mark.parametrize("name", TOPOLOGIES)
@@ -39,7 +52,15 @@ async def test_every_topology_of_the_catalogue_shows_what_it_promises(bench, nam
     assert (fact["topology"], fact["is_ok"]) == (name, True)
 
 
-@pytest.mark.parametrize(("name", "peer"), [("no-vpc", "198.51.100.3"), ("nat", "198.51.100.2")])
+@pytest.mark.parametrize(
+    ("name", "peer"),
+    [
+        ("no-vpc", "198.51.100.3"),
+        ("nat", "198.51.100.2"),
+        ("nat-replaced", "198.51.100.5"),
+        ("ipv6-dual-stack", "2001:db8:1::10"),
+    ],
+)
 async def test_the_relay_sees_whose_way_out_it_was(bench, name, peer):
     await bench.vpc.apply(find(name))
     await bench.ask(CALL, bench.realtime_host, str(bench.ca))
@@ -53,12 +74,62 @@ async def test_a_network_that_lets_everything_through_does_not_pass_for_a_silent
     assert bench.told("vpc.probe.failed")
 
 
-async def test_a_relay_that_says_nothing_does_not_pass_for_a_silent_network(tmp_path, monkeypatch):
+async def test_a_relay_that_says_nothing_does_not_pass_for_a_silent_network(bench, monkeypatch):
     monkeypatch.setattr(probes, "PHASE_BUDGET", 0.5)
-    async with open_bench(tmp_path, is_answering=False) as bench:
-        with pytest.raises(PromiseBroken, match=r"control before/reach.*tls: timeout") as raised:
-            await bench.vpc.verify(find("no-nat"))
+    bench.relay.close()
+    with pytest.raises(PromiseBroken, match="control before/reach") as raised:
+        await bench.vpc.verify(find("no-nat"))
+    await bench.relay.open()
+    assert "tls: timeout" in str(raised.value)
     assert "Does a relay accept" in raised.value.hint
+
+
+async def test_the_relay_is_reached_only_through_the_proxy_and_by_the_name_it_asks_for(bench):
+    await bench.vpc.verify(find("egress-proxy"))
+    (fact,) = bench.told("vpc.proxy.tunnelled")
+    assert (fact["host"], fact["peer"]) == (bench.realtime_host, "10.0.1.10")
+    assert set(bench.peers) == {"198.51.100.4"}
+    names = {each["peer"] for each in bench.told("vpc.resolver.answered")}
+    assert names == {"10.0.1.10", "10.0.8.10"}  # the function's own lookups were the probe's
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [("example.com:443", 502), ("198.51.100.10:80", 403), ("no-port", 400)],
+)
+async def test_a_proxy_says_what_it_cannot_do(bench, target, status):
+    await bench.vpc.apply(find("egress-proxy"))
+    code = """
+import json, socket, sys
+with socket.create_connection(("10.0.8.10", 3128), timeout=10) as connection:
+    connection.sendall(f"CONNECT {sys.argv[1]} HTTP/1.1\\r\\n\\r\\n".encode())
+    print(connection.recv(4096).split()[1].decode())
+"""
+    assert await bench.ask(code, target) == status
+    assert [fact["status"] for fact in bench.told("vpc.proxy.refused")] == [status]
+
+
+async def test_nobody_but_a_network_with_a_proxy_lets_anybody_near_it(bench):
+    await bench.vpc.apply(find("nat"))
+    code = """
+import json, socket
+try:
+    socket.create_connection(("10.0.8.10", 3128), timeout=0.4)
+except OSError as error:
+    print(json.dumps(type(error).__name__))
+"""
+    assert await bench.ask(code) == "TimeoutError"
+
+
+@pytest.mark.parametrize("name", ["nat", "egress-proxy", "endpoint-custom-domain"])
+async def test_a_function_is_told_what_the_network_wants_it_to_know(bench, name):
+    await bench.vpc.apply(find(name))
+    code = "import json, os\nprint(json.dumps({k: os.environ.get(k) for k in %r}))"
+    told = await bench.ask(code % ["HTTPS_PROXY", "NATLESS_HTTP"])
+    assert told == {
+        "HTTPS_PROXY": "http://10.0.8.10:3128" if name == "egress-proxy" else None,
+        "NATLESS_HTTP": "events.example.com" if name == "endpoint-custom-domain" else None,
+    }
 
 
 CALL = """
@@ -153,66 +224,102 @@ async def test_the_endpoint_refuses_everything_over_http(bench, request_text):
     assert bench.peers == []
 
 
-# Running connections at a switch
+# Every other way to fail that a topology can be given: what AWS or Linux shows
 
-HOLD = """
-import socket, ssl, sys
-host, ca = sys.argv[1:3]
-context = ssl.create_default_context(cafile=ca)
-with context.wrap_socket(
-    socket.create_connection((host, 443), timeout=10), server_hostname=host
-) as secure:
-    secure.settimeout(float(sys.argv[3]))
-    for step in range(2):
-        try:
-            secure.sendall(b"GET / HTTP/1.1\\r\\nHost: h\\r\\n\\r\\n")
-            print(secure.recv(4096)[:12].decode(), flush=True)
-        except OSError as error:
-            print(type(error).__name__, flush=True)
-        with socket.create_server(("127.0.0.1", 5000 + step)) as door:
-            if step == 0:
-                door.accept()
+RELAY, NAT = "198.51.100.10", "198.51.100.2"
+NAT_WAY = {"way_out": WayOut.NAT_GATEWAY}
+
+
+def is_refused(outcome, *numbers, **facts):
+    return Promise(
+        "is refused",
+        Phase.CONNECT,
+        outcome,
+        errnos=frozenset(numbers),
+        **({"far_side": FarSide.NOTHING, "counter": "stateless-0"} | facts),
+    )
+
+
+def out(action, **facts):
+    return {"stateless": (Rule(Direction.OUT, action, **facts),)}
+
+
+CASES = {
+    "no default route of its own": (
+        NAT_WAY | {"default_route": False},
+        is_refused(Outcome.UNREACHABLE, errno.ENETUNREACH, counter=None),
+    ),
+    "a network ACL that drops what leaves": (
+        NAT_WAY | out(Action.DROP),
+        Promise(
+            "hangs",
+            Phase.CONNECT,
+            Outcome.TIMEOUT,
+            far_side=FarSide.NOTHING,
+            counter="stateless-0",
+        ),
+    ),
+    "port unreachable": (
+        out(Action.PORT_UNREACHABLE),
+        is_refused(Outcome.REFUSED, errno.ECONNREFUSED),
+    ),
+    "host unreachable": (
+        out(Action.HOST_UNREACHABLE),
+        is_refused(Outcome.UNREACHABLE, errno.EHOSTUNREACH),
+    ),
+    "net unreachable": (
+        out(Action.NET_UNREACHABLE),
+        is_refused(Outcome.UNREACHABLE, errno.ENETUNREACH),
+    ),
+    "a resolver that refuses": (
+        NAT_WAY | {"dns": DnsView(DnsMode.REFUSED)},
+        Promise(
+            "no name",
+            Phase.RESOLVE,
+            Outcome.NAME_TIMEOUT,
+            address=None,
+            far_side=FarSide.NOTHING,
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_topology_fails_as_it_promises(bench, case):
+    facts, promise = CASES[case]
+    topology = Topology(name="case", title=case, purpose=case, promise=promise, **facts)
+    await bench.vpc.verify(topology)
+
+
+async def test_a_name_with_both_addresses_is_reached_by_ipv4_without_ipv6(bench):
+    promise = Promise("works", further=("2001:db8:100::10",), peer=NAT)
+    topology = Topology(
+        name="case",
+        title="both",
+        purpose="both",
+        promise=promise,
+        dns=DnsView(ipv6=True),
+        **NAT_WAY,
+    )
+    await bench.vpc.verify(topology)
+
+
+CONNECT = """
+import json, socket, sys, time
+started = time.monotonic()
+try:
+    socket.create_connection((sys.argv[1], 443))
+except OSError as error:
+    print(json.dumps([error.errno, time.monotonic() - started]))
 """
 
 
-async def hold_over_a_switch(bench, topology, *, patience):
-    """What a running connection sees before and after a switch."""
-    await bench.vpc.apply(find("nat"))
-    program = await bench.vpc.run(
-        Role.FUNCTION,
-        [sys.executable, "-I", "-c", HOLD, bench.realtime_host, str(bench.ca), str(patience)],
-        environment=os.environ,
-    )
-    before = await program.stdout.readline()
-    await bench.vpc.apply(topology)
-    await bench.ask(
-        "import socket\nsocket.create_connection(('127.0.0.1', 5000), timeout=10)\nprint(0)"
-    )
-    after = await program.stdout.readline()
-    await program.wait()
-    return before.decode().strip(), after.decode().strip()
-
-
-async def test_a_running_connection_outlives_a_switch(bench):
-    seen = await hold_over_a_switch(bench, find("no-nat"), patience=10)
-    assert seen == ("HTTP/1.1 404", "HTTP/1.1 404")
-
-
-async def test_a_running_connection_outlives_a_security_group_that_closes(bench):
-    seen = await hold_over_a_switch(bench, find("security-group-egress"), patience=10)
-    assert seen == ("HTTP/1.1 404", "HTTP/1.1 404")
-
-
-@pytest.mark.parametrize("name", ["network-acl-return", "nat-deleted"])
-async def test_a_running_connection_falls_silent_with_what_keeps_no_state(bench, name):
-    seen = await hold_over_a_switch(bench, find(name), patience=1)
-    assert seen == ("HTTP/1.1 404", "TimeoutError")
-
-
-async def test_a_stateless_rule_meets_running_connections_too(bench):
-    cut = replace(find("nat"), stateless=(Rule(Direction.OUT, Action.RESET),))
-    seen = await hold_over_a_switch(bench, cut, patience=10)
-    # OpenSSL reports a reset as an end without a goodbye when it comes at the wrong moment, and
-    # Python's sockets make an empty answer of that.
-    assert seen[0] == "HTTP/1.1 404"
-    assert seen[1] in {"ConnectionResetError", "BrokenPipeError", "SSLEOFError", ""}
+async def test_a_kernel_that_gives_up_early_says_so_itself(bench):
+    """One repetition of the SYN instead of six: ETIMEDOUT after 3 s, not after two minutes."""
+    await bench.vpc.apply(replace(find("no-nat"), syn_retries=1))
+    number, seconds = await bench.ask(CONNECT, RELAY)
+    assert number == errno.ETIMEDOUT
+    assert 1 < seconds < 15
+    await bench.vpc.apply(find("no-nat"))
+    code = 'print(open("/proc/sys/net/ipv4/tcp_syn_retries").read())'
+    assert await bench.ask(code) == 6

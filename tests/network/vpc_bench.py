@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
+import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +19,73 @@ import pytest
 
 from natless.certificates import Authority, aws_names
 from natless.journal import Fact, Journal
-from natless.vpc.netns import NetnsVpc, Role, can_use_namespaces
+from natless.vpc.backend import LabVpc, Network, open_vpc
+from natless.vpc.model import Role
+from natless.vpc.netns import can_use_namespaces
+from tests.containers.conftest import find_obstacle
 
+NETWORKS: tuple[Network, ...] = ("netns", "docker")
 LABEL = "abcdefghijklmnopqrstuvwxyz"
 REGION = "us-east-1"
 BODY = b'{"errors":[{"errorType":"NotFoundException"}]}'
+
+
+class Answerer:
+    """Somebody at the relay's place, on all of its sockets."""
+
+    def __init__(self, sockets: Sequence[socket.socket], context: ssl.SSLContext) -> None:
+        self._sockets = sockets
+        self._context = context
+        self._servers: list[asyncio.Server] = []
+        self._running: dict[asyncio.Task[Any] | None, asyncio.StreamWriter] = {}
+        self.peers: list[str] = []
+
+    async def open(self) -> None:
+        self._servers = [
+            await asyncio.start_server(self._answer, sock=each.dup(), ssl=self._context)
+            for each in self._sockets
+        ]
+
+    def close(self) -> None:
+        """Accepts nobody any more. The kernel still does, as the sockets go on listening."""
+        for server in self._servers:
+            server.close()
+
+    async def hang_up(self) -> None:
+        """Ends every connection."""
+        for writer in self._running.values():
+            writer.transport.abort()
+        await asyncio.gather(*(task for task in self._running if task is not None))
+        self._running.clear()
+
+    def say(self, words: bytes) -> None:
+        """Says something to everybody who is connected."""
+        for writer in self._running.values():
+            writer.write(words)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._running[asyncio.current_task()] = writer
+        self.peers.append(writer.get_extra_info("peername")[0])
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                head = f"HTTP/1.1 404 Not Found\r\nContent-Length: {len(BODY)}\r\n\r\n"
+                writer.write(head.encode() + BODY)
+                await writer.drain()
+        writer.close()
 
 
 @dataclass
 class Bench:
     """A lab, the facts it told, and who came to the relay."""
 
-    vpc: NetnsVpc
+    vpc: LabVpc
     ca: Path
     facts: list[Fact]
-    peers: list[str] = field(default_factory=list)
+    relay: Answerer
+
+    @property
+    def peers(self) -> list[str]:
+        return self.relay.peers
 
     @property
     def realtime_host(self) -> str:
@@ -53,8 +107,9 @@ class Bench:
         assert status == 0, err
         return json.loads(out)
 
-    def cleared(self) -> Bench:
+    async def cleared(self) -> Bench:
         """Itself, for another test: nothing was told and nobody has come."""
+        await self.relay.hang_up()
         self.facts.clear()
         self.peers.clear()
         return self
@@ -63,46 +118,39 @@ class Bench:
         return [fact.data for fact in self.facts if fact.kind == kind]
 
 
+def skip_without(network: Network) -> None:
+    reason = can_use_namespaces() if network == "netns" else find_obstacle(builds=False)
+    if reason is not None:
+        pytest.skip(f"no {network}: {reason}")
+
+
 @contextlib.asynccontextmanager
-async def open_bench(directory: Path, *, is_answering: bool = True) -> AsyncIterator[Bench]:
-    if (reason := can_use_namespaces()) is not None:
-        pytest.skip(reason)
+async def open_bench(
+    directory: Path, *, network: Network = "netns", is_answering: bool = True
+) -> AsyncIterator[Bench]:
+    skip_without(network)
     authority = Authority.for_user(directory / "ca")
     pair = authority.issue(aws_names(REGION), directory=directory / "certificates")
+    ca = directory / "ca.pem"
+    shutil.copy(authority.ca_path, ca)  # its own folder lets nobody else pass
     journal, facts = Journal(), []
     journal.listen(facts.append)
-    async with NetnsVpc.open(
+    async with open_vpc(
+        network,
         label=LABEL,
         region=REGION,
         certificate=pair,
-        ca=authority.ca_path,
+        ca=ca,
         journal=journal,
         directory=directory,
     ) as vpc:
-        bench = Bench(vpc, authority.ca_path, facts)
-        if not is_answering:
-            yield bench
-            return
-
-        running: dict[asyncio.Task[Any] | None, asyncio.StreamWriter] = {}
-
-        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            running[asyncio.current_task()] = writer
-            bench.peers.append(writer.get_extra_info("peername")[0])
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-                while await reader.readuntil(b"\r\n\r\n"):
-                    head = f"HTTP/1.1 404 Not Found\r\nContent-Length: {len(BODY)}\r\n\r\n"
-                    writer.write(head.encode() + BODY)
-                    await writer.drain()
-            writer.close()
-
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pair.certificate, pair.key)
-        server = await asyncio.start_server(answer, sock=vpc.relay_socket.dup(), ssl=context)
+        bench = Bench(vpc, ca, facts, Answerer(vpc.relay_sockets, context))
+        if is_answering:
+            await bench.relay.open()
         try:
             yield bench
         finally:
-            server.close()
-            for writer in running.values():
-                writer.transport.abort()
-            await asyncio.gather(*(task for task in running if task is not None))
+            bench.relay.close()
+            await bench.relay.hang_up()

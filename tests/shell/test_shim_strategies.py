@@ -222,32 +222,65 @@ async def test_route_takes_another_host_and_keeps_it(tmp_path: Path) -> None:
     assert not other.cold
 
 
-async def test_route_goes_through_a_proxy_that_resolves_the_name(tmp_path: Path) -> None:
+async def test_the_channel_goes_through_a_proxy_that_resolves_the_name(tmp_path: Path) -> None:
     relay_port, name = _free_port(), "realtime.invalid"
     async with ScriptedProxy(relay_port).serving() as proxy:
         options = {
             "host": name,
             "HTTPS_PROXY": f"http://user:secret@127.0.0.1:{proxy.port}",
-            "certificate_names": (name,),
+            "certificate_names": (name, "localhost"),
         }
         async with with_fallbacks(
-            tmp_path, "route", set_up=lambda _: None, port=relay_port, **options
+            tmp_path, "error", set_up=lambda _: None, port=relay_port, **options
         ) as lab:
             posted, record = await lab.ask({"n": 1})
-        assert (posted.json, record.strategy) == ({"echo": {"n": 1}}, Strategy.ROUTE)
+        assert (posted.json, record.strategy) == ({"echo": {"n": 1}}, Strategy.WORKER)
         assert proxy.heads[0].startswith(f"CONNECT {name}:443 HTTP/1.1\r\n")
         assert "Proxy-Authorization: Basic dXNlcjpzZWNyZXQ=" in proxy.heads[0]
         assert "secret" not in "".join(lab.guest.lines)
+
+
+async def test_a_publish_over_http_asks_the_proxy_for_a_tunnel_of_its_own(tmp_path: Path) -> None:
+    relay_port, name = _free_port(), "realtime.invalid"
+    async with ScriptedProxy(relay_port).serving() as proxy:
+        options = {
+            "host": name,
+            "HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}",
+            "certificate_names": (name, "localhost"),
+            "NATLESS_PROFILE": "sst",
+        }
+        async with with_fallbacks(
+            tmp_path, "error", set_up=lambda _: None, port=relay_port, **options
+        ) as lab:
+            _, record = await lab.ask({"n": 1})
+    socket_, publish, *_ = (head.split()[1] for head in proxy.heads)
+    assert socket_ == f"{name}:443"
+    assert publish.startswith("localhost:")
+    # The scripted service speaks nothing but WebSocket: it was reached, and hung up.
+    failure = failure_of(record)
+    assert failure is not None
+    assert (failure.phase, failure.detail["step"]) == (Phase.PUBLISH, "answer")
 
 
 async def test_a_proxy_that_refuses_is_named(tmp_path: Path) -> None:
     async with ScriptedProxy(1).serving() as proxy:
         proxy.reply = "407 Proxy Authentication Required"
         options = {"HTTPS_PROXY": f"127.0.0.1:{proxy.port}"}
-        async with with_fallbacks(tmp_path, "route", **options) as lab:
+        async with with_fallbacks(tmp_path, "error", **options) as lab:
             _, record = await lab.ask({})
-    assert record.strategy is Strategy.ERROR
-    assert f"through the proxy 127.0.0.1:{proxy.port}: connect http-error" in record.note
+    failure = failure_of(record)
+    assert failure is not None
+    assert (failure.phase, failure.outcome) == (Phase.CONNECT, Outcome.HTTP_ERROR)
+    assert failure.detail["proxy"] == f"127.0.0.1:{proxy.port}"
+
+
+async def test_route_goes_past_a_proxy_that_refuses(tmp_path: Path) -> None:
+    async with ScriptedProxy(1).serving() as proxy:
+        proxy.reply = "403 Forbidden"
+        options = {"HTTPS_PROXY": f"127.0.0.1:{proxy.port}", "set_up": lambda _: None}
+        async with with_fallbacks(tmp_path, "route", **options) as lab:
+            posted, record = await lab.ask({"n": 1})
+    assert (posted.json, record.strategy) == ({"echo": {"n": 1}}, Strategy.ROUTE)
 
 
 # --- the circuit breaker and cancellation ---------------------------------------------------------

@@ -27,6 +27,12 @@ _KNOWN = {
         "the subnet's default route leads to a NAT gateway that was deleted",
         "the route's state is `blackhole` (`aws ec2 describe-route-tables`)",
     ),
+    Dropper.IPV6_ONLY: Candidate(
+        "ipv6-only-way",
+        "the subnet's only way out carries IPv6 (an egress-only internet gateway), and the name "
+        "has IPv4 addresses alone",
+        "the route table has ::/0 to an eigw-… and no 0.0.0.0/0; `dig AAAA <host>` is empty",
+    ),
     Dropper.PUBLIC_SUBNET: Candidate(
         "public-subnet",
         "the function is in a public subnet, and the internet gateway drops packets of an "
@@ -88,6 +94,7 @@ _STEPS = {
         "deleted one stays, in the state `blackhole`.",
         *_NO_WAY_OUT_STEPS[1:],
     ),
+    Dropper.IPV6_ONLY: _NO_WAY_OUT_STEPS[:-1],
     Dropper.PUBLIC_SUBNET: (
         "Move the function to private subnets whose route table sends 0.0.0.0/0 to a NAT gateway.",
         *_NO_WAY_OUT_STEPS[1:],
@@ -116,6 +123,7 @@ _SHORT_STEP = {
     Dropper.ROUTE_TABLE: "Add a NAT gateway, or run the function outside the VPC in dev.",
     Dropper.NAT_GONE: "Let it lead to a NAT gateway that exists, or run the function outside the "
     "VPC in dev.",
+    Dropper.IPV6_ONLY: "Add a NAT gateway for IPv4, or run the function outside the VPC in dev.",
     Dropper.PUBLIC_SUBNET: "Move it to private subnets behind a NAT gateway, or out of the VPC in "
     "dev.",
     Dropper.SECURITY_GROUP: "Allow tcp 443 to 0.0.0.0/0 in its egress rules.",

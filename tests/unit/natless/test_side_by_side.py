@@ -34,14 +34,20 @@ DROPPERS = {
     "endpoint": Dropper.ROUTE_TABLE,
     "endpoint-and-nat": None,
     "endpoint-no-private-dns": Dropper.ROUTE_TABLE,
+    "endpoint-custom-domain": None,
+    "egress-proxy": Dropper.ROUTE_TABLE,
     "vpc-public-subnet": Dropper.PUBLIC_SUBNET,
     "nat-deleted": Dropper.NAT_GONE,
+    "nat-replaced": None,
+    "nat-idle": None,
     "security-group-egress": Dropper.SECURITY_GROUP,
     "network-acl-return": Dropper.ACL_RETURN,
     "dns-silent": None,
     "dns-nxdomain": None,
     "dns-servfail": None,
     "ipv6-only": None,
+    "ipv6-way-out": Dropper.IPV6_ONLY,
+    "ipv6-dual-stack": Dropper.IPV6_ONLY,
     "firewall-sni-drop": Dropper.FIREWALL,
     "firewall-sni-reset": Dropper.FIREWALL,
     "reject": None,
@@ -59,6 +65,8 @@ def test_every_topology_knows_what_stops_its_packets(name):
     [
         ("no-nat", {"no-way-out": 7}, 7),
         ("nat-deleted", {"blackhole": 7}, 7),
+        ("ipv6-way-out", {"no-way-out": 7}, 7),
+        ("egress-proxy", {"no-way-out": 7}, None),  # it works, through somebody else
         ("security-group-egress", {"stateful-0": 7}, 7),
         ("network-acl-return", {"stateless-0": 7}, None),  # it drops the answers
         ("firewall-sni-drop", {"stateless-0": 7}, None),  # it drops ClientHellos

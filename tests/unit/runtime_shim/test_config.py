@@ -180,8 +180,15 @@ def test_what_cannot_be_meant_is_refused(variables: dict[str, str], words: str) 
         config(**variables)
 
 
-def test_a_proxy_of_the_functions_own_is_no_concern_without_route() -> None:
+def test_a_proxy_of_a_kind_that_we_do_not_speak_is_no_concern_without_route() -> None:
     assert config(HTTPS_PROXY="ftp://x").proxy is None
+
+
+def test_the_first_way_goes_through_the_functions_own_proxy() -> None:
+    assert str(config(HTTPS_PROXY="http://10.0.8.10:3128").route).endswith(
+        "through the proxy 10.0.8.10:3128"
+    )
+    assert config(HTTPS_PROXY="http://10.0.8.10:3128", NO_PROXY="*").route.proxy is None
 
 
 def test_a_static_payload_may_be_a_file(tmp_path: Path) -> None:

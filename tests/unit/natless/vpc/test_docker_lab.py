@@ -7,6 +7,7 @@ NETWORKS = {
     Role.FUNCTION: "net-f",
     Role.RESOLVER: "net-r",
     Role.ENDPOINT: "net-e",
+    Role.PROXY: "net-p",
     Role.INTERNET: "net-i",
 }
 MOUNTS = {"/run/lab": "/run/lab"}
@@ -27,6 +28,7 @@ def test_everybody_has_the_address_of_the_model():
     assert places["function-net"].addresses == {"net-f": "10.0.1.10"}
     assert places["resolver"].addresses == {"net-r": "10.0.0.2"}
     assert places["endpoint"].addresses == {"net-e": "10.0.9.10"}
+    assert places["proxy"].addresses == {"net-p": "10.0.8.10"}
     assert places["internet-net"].addresses == {"net-i": "198.51.100.10"}
     assert places["router"].addresses["net-i"] == "198.51.100.2"
     assert set(places["router"].addresses) == set(NETWORKS.values())
@@ -35,6 +37,7 @@ def test_everybody_has_the_address_of_the_model():
 def test_only_those_who_change_networks_have_powers():
     powerful = {name for name, place in describe().items() if place.capabilities}
     assert powerful == {"router", "function-net", "internet-net"}
+    assert powerful == {name for name, place in describe().items() if place.writable}
     function = describe_function("owner", mounts=MOUNTS, environment={})
     assert function.capabilities == ()
     assert function.lives_in == "owner"

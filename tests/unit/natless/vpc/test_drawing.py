@@ -10,8 +10,9 @@ from natless.vpc.topologies import TOPOLOGIES, find
 @pytest.mark.parametrize("name", TOPOLOGIES)
 def test_a_drawing_fits_a_terminal_and_names_the_promise_and_the_parts_on_aws(name):
     drawing = draw_topology(find(name))
-    assert all(len(line) <= 88 for line in drawing.splitlines())
+    assert all(len(line) <= 80 for line in drawing.splitlines())
     assert f"promised: {find(name).promise.text}" in drawing
+    assert len(drawing.splitlines()) <= 30
     assert "AWS::Lambda::Function" in drawing
     assert drawing.endswith("\n")
 
@@ -54,7 +55,7 @@ def test_a_public_subnet_has_no_way_back():
 def test_rules_are_said_in_words(rule, is_stateful, said):
     where = {"stateful": (rule,)} if is_stateful else {"stateless": (rule,)}
     drawing = draw_topology(replace(find("nat"), **where))
-    assert said in drawing
+    assert said in " ".join(drawing.replace("|", " ").split())
     part = (
         "security group" if is_stateful else "network ACL" if not rule.longer_than else "firewall"
     )
@@ -74,6 +75,25 @@ def test_a_blackhole_is_closed_and_names_the_gateway_that_is_gone():
     assert "----x deleted NAT gateway" in drawing
     assert "blackhole" in drawing
     assert "relay 198" not in drawing
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("egress-proxy", ("3128 ----> proxy 10.0.8.10", "seen as 198.51.100.4", "HTTPS_PROXY")),
+        ("endpoint-custom-domain", ("events.example.com is 198.51.100.10", "DomainName")),
+        ("ipv6-dual-stack", ("relay 2001:db8:100::10", "function is 2001:db8:1::10")),
+        ("ipv6-way-out", ("there, and no name means it", "EgressOnlyInternetGateway")),
+        ("nat-idle", ("forgets what is idle for 2 s", "350 s")),
+        ("nat-replaced", ("new NAT gateway 198.51.100.5",)),
+        ("network-acl-return", ("gets the SYN; its answer is lost",)),
+        ("firewall-sni-drop", ("gets the SYN, and no ClientHello",)),
+        ("endpoint-and-nat", ("-? relay 198.51.100.10", "not reached")),
+    ],
+)
+def test_what_is_special_about_a_network_is_in_its_drawing(name, words):
+    drawing = draw_topology(find(name))
+    assert all(each in drawing for each in words)
 
 
 def test_a_resolver_that_says_nothing_is_crossed_out():

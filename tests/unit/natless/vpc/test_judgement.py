@@ -54,7 +54,11 @@ SEEN = {
 
 
 # What the wire cannot tell apart: an endpoint that no name means, a NAT gateway that none leads to.
-ALIKE = {("endpoint-no-private-dns", "no-nat"), ("endpoint-and-nat", "endpoint")}
+ALIKE = {
+    ("endpoint-no-private-dns", "no-nat"),
+    ("endpoint-and-nat", "endpoint"),
+    ("nat-idle", "nat"),
+}
 
 
 def broken(promise, seen):
@@ -115,7 +119,7 @@ def test_an_errno_is_checked_where_one_is_promised(number, is_ok):
 
 def test_every_name_must_mean_what_was_promised():
     said = broken(find("endpoint").promise, replace(SEEN["endpoint"], names={"http": (RELAY,)}))
-    assert said == {"names": f"names should mean {ENDPOINT}, but http is {RELAY}"}
+    assert said == {"names": f"http is {RELAY} and should mean {ENDPOINT}"}
 
 
 def test_a_name_that_does_not_resolve_can_be_promised():
@@ -168,6 +172,55 @@ def test_the_phases_come_along():
 def test_a_phase_is_described_with_its_errno():
     span = make_span(Phase.CONNECT, Outcome.UNREACHABLE, error="EHOSTUNREACH", seconds=0.0002)
     assert describe_span(span) == "connect: unreachable (EHOSTUNREACH) after 0.2 ms"
+
+
+IDLE = {"kept": Outcome.OK, "forgotten": Outcome.RESET}
+
+
+@pytest.mark.parametrize(
+    ("idle", "resets", "is_ok"),
+    [
+        (IDLE, 1, True),
+        (IDLE, 0, False),
+        (IDLE | {"forgotten": Outcome.OK}, 1, False),
+        (IDLE | {"forgotten": Outcome.TIMEOUT}, 1, False),
+        (IDLE | {"kept": Outcome.RESET}, 1, False),
+    ],
+)
+def test_an_idle_connection_must_be_reset_by_the_router_and_not_too_soon(idle, resets, is_ok):
+    counters = {"way-out": 1, "nat-forgotten": resets}
+    seen = replace(SEEN["nat"], idle=idle, counters=counters)
+    assert ("idle" not in broken(find("nat-idle").promise, seen)) is is_ok
+
+
+@pytest.mark.parametrize("outcome", [Outcome.OK, Outcome.TIMEOUT, Outcome.REFUSED])
+def test_the_way_beside_a_proxy_must_be_closed_in_silence(outcome):
+    proxied = (make_span(Phase.RESOLVE, host="10.0.8.10", addresses=["10.0.8.10"]), *answered()[1:])
+    seen = Observation(
+        proxied,
+        {"http": (RELAY,)},
+        (make_socket(remote="198.51.100.4"),),
+        {"proxy-way-out": 1},
+        {RELAY: outcome},
+    )
+    said = broken(find("egress-proxy").promise, seen)
+    assert said == ({} if outcome is Outcome.TIMEOUT else {"beside": said.get("beside")})
+
+
+def test_generated_names_may_mean_something_else_than_the_one_that_is_called():
+    promise = find("endpoint-custom-domain").promise
+    seen = replace(SEEN["nat"], names={"http": (ENDPOINT,)}, beside={ENDPOINT: Outcome.OK})
+    assert broken(promise, seen) == {}
+    assert "names" in broken(promise, replace(seen, names={"http": (RELAY,)}))
+
+
+def test_names_with_addresses_of_both_families_are_compared_in_their_order():
+    promise = find("ipv6-dual-stack").promise
+    both = ("2001:db8:100::10", RELAY)
+    span = make_span(Phase.RESOLVE, host="realtime", addresses=list(both))
+    seen = Observation((span, *answered()[1:]), {"http": both}, (), {})
+    assert "names" not in broken(promise, seen)
+    assert "names" in broken(promise, replace(seen, names={"http": both[::-1]}))
 
 
 HEAD = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"

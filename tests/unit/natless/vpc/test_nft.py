@@ -50,6 +50,28 @@ def test_an_address_is_masked_and_compared(field, offset, op):
     ]
 
 
+@pytest.mark.parametrize(("field", "offset"), [("source", 8), ("destination", 24)])
+def test_an_ipv6_address_is_elsewhere_and_longer(field, offset):
+    mask = b"\xff" * 8 + bytes(8)
+    assert plain(PacketRule("x", **{field: "2001:db8:1::/64"})) == [
+        ("meta", {"key": 15, "dreg": 1}),
+        ("cmp", {"sreg": 1, "op": 0, "data": b"\x0a"}),
+        ("payload", {"dreg": 1, "base": 1, "offset": offset, "len": 16}),
+        ("bitwise", {"sreg": 1, "dreg": 1, "len": 16, "mask": mask, "xor": bytes(16)}),
+        ("cmp", {"sreg": 1, "op": 0, "data": bytes.fromhex("20010db80001") + bytes(10)}),
+        COUNTER,
+        ACCEPT,
+    ]
+
+
+def test_a_stray_packet_is_one_that_does_not_open_a_connection():
+    assert plain(PacketRule("x", protocol="tcp", is_stray=True))[2:5] == [
+        ("payload", {"dreg": 1, "base": 2, "offset": 13, "len": 1}),
+        ("bitwise", {"sreg": 1, "dreg": 1, "len": 1, "mask": b"\x17", "xor": b"\0"}),
+        ("cmp", {"sreg": 1, "op": 1, "data": b"\x02"}),
+    ]
+
+
 @pytest.mark.parametrize(("field", "offset"), [("source_port", 0), ("destination_port", 2)])
 @pytest.mark.parametrize(("protocol", "number"), [("tcp", 6), ("udp", 17)])
 def test_a_port_is_compared_after_its_protocol(field, offset, protocol, number):

@@ -90,7 +90,9 @@ class FakeVpc:
         else:
             status = 403 if self.look == "endpoint" else 404
             spans.append(self._span(Phase.UPGRADE, address=address, status=status))
-        return json.dumps({"spans": spans, "names": {"h": [address]}}).encode() + b"\n"
+        return (
+            json.dumps({"spans": spans, "names": {"h": [address]}, "beside": {}}).encode() + b"\n"
+        )
 
     @staticmethod
     def _span(phase, outcome=Outcome.OK, *, seconds=0.001, **detail):

@@ -22,6 +22,10 @@ def test_a_private_subnet_without_nat_drops_what_leaves_and_counts_it():
         "    type filter hook forward priority filter; policy drop;\n"
         '    ip saddr 10.0.1.0/24 ip daddr 10.0.0.2/32 counter accept comment "dns-query"\n'
         '    ip saddr 10.0.0.2/32 ip daddr 10.0.1.0/24 counter accept comment "dns-answer"\n'
+        "    ct state established,related ip saddr 10.0.1.0/24 ip daddr 198.51.100.0/24"
+        ' counter drop comment "route-lost"\n'
+        "    ct state established,related ip saddr 198.51.100.0/24 ip daddr 10.0.1.0/24"
+        ' counter drop comment "route-lost-return"\n'
         '    ct state established,related counter accept comment "established"\n'
         "    ip saddr 10.0.1.0/24 ip daddr 198.51.100.0/24 counter drop"
         ' comment "no-way-out"\n'
@@ -30,11 +34,22 @@ def test_a_private_subnet_without_nat_drops_what_leaves_and_counts_it():
         "  chain postrouting {\n"
         "    type nat hook postrouting priority srcnat; policy accept;\n"
         "  }\n"
+        "  chain input {\n"
+        "    type filter hook input priority filter; policy accept;\n"
+        '    ip saddr 198.51.100.0/24 meta l4proto tcp counter drop comment "nat-stray"\n'
+        "  }\n"
         "}\n"
     )
 
 
-@pytest.mark.parametrize(("name", "address"), [("nat", "198.51.100.2"), ("no-vpc", "198.51.100.3")])
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("nat", "198.51.100.2"),
+        ("no-vpc", "198.51.100.3"),
+        ("nat-replaced", "198.51.100.5"),
+    ],
+)
 def test_a_way_out_translates_the_source_of_what_leaves_the_vpc_only(name, address):
     assert render_rules(find(name)).postrouting == (
         PacketRule(
@@ -63,6 +78,8 @@ def test_dns_comes_first_then_stateless_then_running_connections_then_stateful()
         "dns-answer",
         "stateless-0",
         "stateless-1",
+        "route-lost",
+        "route-lost-return",
         "established",
         "stateful-0",
         "no-way-out",
@@ -77,11 +94,46 @@ def test_a_blackhole_ends_running_connections_in_both_directions():
     assert render_rules(find("nat-deleted")).postrouting == ()
 
 
+def test_a_nat_gateway_resets_what_it_does_not_know_before_it_lets_anything_out():
+    rules = names(render_rules(find("nat")).forward)
+    assert rules.index("established") < rules.index("nat-forgotten") < rules.index("way-out")
+    assert "nat-forgotten" not in names(render_rules(find("no-vpc")).forward)
+    (rule,) = [each for each in render_rules(find("nat")).forward if each.name == "nat-forgotten"]
+    assert render_text(RuleSet(forward=(rule,))).count(
+        "meta l4proto tcp tcp flags & (fin | syn | rst | ack) != syn counter reject with tcp reset"
+    )
+
+
+def test_a_proxy_has_names_and_a_way_out_with_an_address_of_its_own():
+    rules = render_rules(find("egress-proxy"))
+    assert {"proxy-dns-query", "proxy-dns-answer", "proxy", "proxy-way-out"} <= set(
+        names(rules.forward)
+    )
+    assert rules.postrouting == (
+        PacketRule(
+            "proxy-nat",
+            source="10.0.8.10/32",
+            not_destination="10.0.0.0/16",
+            source_becomes="198.51.100.4",
+        ),
+    )
+    assert not {each for each in names(render_rules(find("nat")).forward) if "proxy" in each}
+
+
+def test_ipv6_is_let_out_and_nobody_translates_it():
+    rules = render_rules(find("ipv6-dual-stack"))
+    (rule,) = [each for each in rules.forward if each.name == "ipv6-way-out"]
+    assert rules.postrouting == ()
+    assert "ip6 saddr 2001:db8:1::/64 ip6 daddr 2001:db8:100::/64" in render_text(rules)
+    assert rule.destination == "2001:db8:100::/64"
+    assert "ipv6-way-out" not in names(render_rules(find("nat")).forward)
+
+
 @pytest.mark.parametrize("topology", TOPOLOGIES.values(), ids=TOPOLOGIES)
 def test_what_no_rule_wants_is_dropped_and_every_counter_has_its_own_name(topology):
     rules = render_rules(topology)
     assert rules.forward[-1] == PacketRule("unwanted", Action.DROP)
-    every = names((*rules.forward, *rules.postrouting))
+    every = [name for chain in rules.chains.values() for name in names(chain)]
     assert len(every) == len(set(every))
 
 

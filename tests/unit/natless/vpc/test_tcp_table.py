@@ -17,6 +17,13 @@ def test_a_connection_is_read_from_both_ends():
     )
 
 
+def test_an_ipv6_address_is_read_word_by_word():
+    own = "B80D0120000000010000000010000000"
+    text = HEAD + f"   1: {own}:01BB {own}:C8F2 01 {REST}\n"
+    (found,) = parse_tcp_table(text)
+    assert (found.local, found.local_port) == ("2001:db8:100::10", 443)
+
+
 def test_who_listens_is_left_out():
     assert parse_tcp_table(HEAD + f"   0: 0A6433C6:01BB 00000000:0000 0A {REST}\n") == ()
 

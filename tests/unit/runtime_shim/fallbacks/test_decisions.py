@@ -139,14 +139,19 @@ OTHER = Route(Endpoint("other.test"), "api.test")
 PROXY = Proxy(Endpoint("p", 1))
 
 
-def test_route_tries_hosts_then_the_proxy_then_the_other_family() -> None:
-    one = RouteFallback(config(routes=(OTHER,), proxy=PROXY))
+def test_route_tries_hosts_then_the_other_family() -> None:
+    one = RouteFallback(config(routes=(OTHER,)))
     failure = Failure(span(Phase.TLS, address="2001:db8::1"), channel=ScriptedChannel())
     assert [str(each) for each in one.candidates(failure)] == [
         "other.test:443",
-        "h.test:443 through the proxy p:1",
         "h.test:443 over IPv4",
     ]
+
+
+def test_route_tries_hosts_then_the_way_past_the_proxy() -> None:
+    one = RouteFallback(config(routes=(OTHER,), proxy=PROXY))
+    failure = Failure(span(Phase.CONNECT, address="10.0.8.10"), channel=ScriptedChannel())
+    assert [str(each) for each in one.candidates(failure)] == ["other.test:443", "h.test:443"]
 
 
 @pytest.mark.parametrize(
