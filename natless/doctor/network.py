@@ -200,7 +200,7 @@ async def _try_lab(directory: Path) -> tuple[int, str]:
                 label=LABEL,
                 region=REGION,
                 namespaces=["doctor"],
-                listening=[vpc.relay_socket],
+                listening=vpc.relay_sockets,
                 journal=journal,
             )
         )
@@ -209,7 +209,7 @@ async def _try_lab(directory: Path) -> tuple[int, str]:
 
         async def look(topology: Topology) -> str:
             await vpc.apply(topology)
-            seen = await observe(vpc, topology.promise, ca=authority.ca_path)
+            seen = await observe(vpc, topology, ca=authority.ca_path)
             results = judge(topology.promise, seen)
             return "; ".join(f"{each.name}: {each.sentence}" for each in results if not each.is_ok)
 

@@ -134,8 +134,8 @@ async def test_whoever_is_killed_the_whole_lab_is_gone(tmp_path, whom):
         members = marked(tmp_path)
         spaces = {network_of(pid) for pid in members} - {network_of(os.getpid())}
         keeper, supervisor = sorted(processes_of(tmp_path, "natless.vpc.supervisor"))
-        assert len(members) >= 6  # outer, keeper, supervisor, resolver, endpoint, sleep
-        assert len(spaces) == 4  # router, function, resolver, endpoint
+        assert len(members) >= 7  # outer, keeper, supervisor, resolver, endpoint, proxy, sleep
+        assert len(spaces) == 5  # router, function, resolver, endpoint, proxy
         pid = {"outer": outer.pid, "keeper": keeper, "supervisor": supervisor}[whom]
         os.kill(pid, signal.SIGKILL)
         async with asyncio.timeout(BUDGET):

@@ -30,9 +30,9 @@ async def lab(tmp_path_factory):
         yield lab
 
 
-@pytest.fixture
-def bench(lab):
-    return lab.cleared()
+@pytest_asyncio.fixture(loop_scope="module")
+async def bench(lab):
+    return await lab.cleared()
 
 
 async def test_a_program_has_its_own_environment_directory_and_output(bench, tmp_path):
