@@ -39,6 +39,10 @@ FEATURES: Final = tuple(Feature)
 
 EXTENSION_VERSION: Final = 1
 
+KEPT_HEADER: Final = "natless-kept"
+"""In a NEXT that a guest had kept for a while: seconds since 1970 at which it did. With the request
+id it names the event, whose deadline is another each time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hello:

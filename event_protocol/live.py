@@ -26,6 +26,7 @@ from event_protocol.channels import is_segment
 from event_protocol.errors import ChannelError
 from event_protocol.extension import (
     FEATURES,
+    KEPT_HEADER,
     Accepted,
     Beat,
     Cancel,
@@ -50,6 +51,7 @@ __all__ = [
     "CHUNK_BYTES",
     "ENVIRONMENT_NOT_SENT",
     "FEATURES",
+    "KEPT_HEADER",
     "Accepted",
     "Beat",
     "Cancel",

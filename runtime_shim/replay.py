@@ -19,7 +19,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from event_protocol.live import Feature
+from event_protocol.live import KEPT_HEADER, Feature
 from event_protocol.phases import Phase, Span
 from runtime_shim.breaker import OPENING
 from runtime_shim.budgets import Allowance
@@ -115,5 +115,5 @@ def _revive(event: KeptEvent, *, deadline: float) -> Invocation:
     now = time.monotonic()
     deadline_ms = str(round((time.time() + deadline - now) * 1000))
     headers = {k: v for k, v in event.headers.items() if k.lower() != _DEADLINE}
-    headers["Lambda-Runtime-Deadline-Ms"] = deadline_ms
+    headers |= {"Lambda-Runtime-Deadline-Ms": deadline_ms, KEPT_HEADER: f"{event.kept:.3f}"}
     return Invocation(event.request_id, headers, event.body, received=now, deadline=deadline)

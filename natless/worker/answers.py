@@ -1,4 +1,4 @@
-"""Which requests of one execution environment were begun, and what they were answered."""
+"""Which invocations of one execution environment were begun, and what they were answered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ANSWER_BYTES_REMEMBERED = 16 * 1024 * 1024
 
 
 class Answers:
-    """What became of the latest request ids, within bounds.
+    """What became of the latest invocations, within bounds. A key names one attempt at one.
 
     ::
 
@@ -26,33 +26,33 @@ class Answers:
         self._count = count
         self._left = size
 
-    def __contains__(self, request_id: str) -> bool:
-        return request_id in self._answers
+    def __contains__(self, key: str) -> bool:
+        return key in self._answers
 
-    def begin(self, request_id: str) -> None:
+    def begin(self, key: str) -> None:
         """It runs."""
-        self._answers[request_id] = None
+        self._answers[key] = None
         while len(self._answers) > self._count:
             self._forget(next(iter(self._answers)))
 
-    def keep(self, request_id: str, code: MessageCode, body: bytes) -> None:
+    def keep(self, key: str, code: MessageCode, body: bytes) -> None:
         """It was answered; of what is too much, the oldest is forgotten."""
-        if request_id not in self._answers:
+        if key not in self._answers:
             return
-        self._answers[request_id] = (code, body)
+        self._answers[key] = (code, body)
         self._left -= len(body)
         while self._left < 0:
             self._forget(next(iter(self._answers)))
 
-    def lose(self, request_id: str) -> None:
+    def lose(self, key: str) -> None:
         """Nobody got its answer."""
-        if request_id in self._answers and self._answers[request_id] is None:
-            del self._answers[request_id]
+        if key in self._answers and self._answers[key] is None:
+            del self._answers[key]
 
-    def find(self, request_id: str) -> tuple[MessageCode, bytes] | None:
+    def find(self, key: str) -> tuple[MessageCode, bytes] | None:
         """Its answer; None while it runs."""
-        return self._answers.get(request_id)
+        return self._answers.get(key)
 
-    def _forget(self, request_id: str) -> None:
-        kept = self._answers.pop(request_id)
+    def _forget(self, key: str) -> None:
+        kept = self._answers.pop(key)
         self._left += len(kept[1]) if kept else 0

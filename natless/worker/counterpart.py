@@ -19,7 +19,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from event_protocol.live import FEATURES, Accepted, Beat, Feature, Hello, MessageCode
+from event_protocol.live import (
+    FEATURES,
+    KEPT_HEADER,
+    Accepted,
+    Beat,
+    Feature,
+    Hello,
+    MessageCode,
+)
 from natless.journal import Journal
 from natless.lambda_host.clock import Clock, Timer, wait_first
 from natless.lambda_host.invocation import Failure
@@ -42,6 +50,7 @@ from natless.worker.slot import (
     describe_failure,
 )
 
+_NONCE, _DEADLINE = "lambda-runtime-invocation-id", "lambda-runtime-deadline-ms"
 SUPERSEDED = "superseded"
 FORGOTTEN = "forgotten"
 STOPPED = "stopped"
@@ -100,6 +109,17 @@ class Work:
     def request_id(self) -> str:
         """The invocation's id."""
         return self.event.request_id
+
+    @property
+    def attempt(self) -> str:
+        """Which attempt at this invocation it is: Lambda's own retries have the first one's id.
+
+        A guest that repeats itself repeats the headers, too. An event that it kept has a new
+        deadline each time, so that says when it was kept.
+        """
+        headers = self.event.headers
+        told = (headers.get(name) for name in (KEPT_HEADER, _NONCE, _DEADLINE))
+        return f"{self.request_id} {next((each for each in told if each), '')}"
 
 
 class Counterpart:
@@ -204,16 +224,16 @@ class Counterpart:
 
     def take(self, work: Work) -> None:
         """Begins an invocation, and says so. One that was seen already is not begun again."""
-        if work.request_id in self._answers:
+        if work.attempt in self._answers:
             self._fact("worker.invocation.repeated", request_id=work.request_id)
-            answer = self._answers.find(work.request_id)
+            answer = self._answers.find(work.attempt)
             if answer is not None and Feature.REPEAT in self._features:
                 self._spawn(self._answer_again(work, *answer))
             else:
                 self._acknowledge(work.request_id)
             return
         self._acknowledge(work.request_id)
-        self._answers.begin(work.request_id)
+        self._answers.begin(work.attempt)
         self._withdraw(SUPERSEDED)
         self._work = work
         self._fact("worker.invocation.received", at=work.received, request_id=work.request_id)
@@ -385,9 +405,9 @@ class Counterpart:
         give_up = max(work.deadline, self._clock.now() + self._config.budgets.publish)
         name = "" if code is MessageCode.INIT_ERROR else work.request_id
         if code is MessageCode.INIT_ERROR:
-            self._answers.lose(work.request_id)  # the next try may find mended code
+            self._answers.lose(work.attempt)  # the next try may find mended code
         elif Feature.REPEAT in self._features:
-            self._answers.keep(work.request_id, code, answer.body)
+            self._answers.keep(work.attempt, code, answer.body)
         try:
             await self._send(self.worker_id, code, answer.body, name=name, give_up=give_up)
         except PublishFailed as error:
@@ -402,7 +422,7 @@ class Counterpart:
 
     def _lost(self, work: Work, reason: str) -> None:
         if Feature.REPEAT in self._features:
-            self._answers.lose(work.request_id)
+            self._answers.lose(work.attempt)
         self._failed(work, reason, message=_LOST[reason], answered=False)
 
     def _failed(self, work: Work, reason: str, *, message: str, answered: bool) -> None:

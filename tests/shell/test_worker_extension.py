@@ -22,6 +22,8 @@ from tests.shell.lambda_scripts import Runtime, ScriptedLauncher
 from tests.shell.test_worker_invocations import BUDGETS, Bench, echo, hang
 from tests.shell.worker_channel import GUEST, Channel
 
+SAME = {"Lambda_Runtime_Invocation_Id": "one attempt"}
+
 OURS = frozenset(code for code in MessageCode if code >= 100)
 RECORD = InvocationRecord(
     "r-1",
@@ -82,12 +84,12 @@ async def test_a_guest_that_announced_nothing_is_sent_no_code_of_ours(bench):
 
     async with bench.worker(gated, budgets=replace(BUDGETS, beat=0.001)) as worker:
         await bench.guest.introduce()
-        await bench.guest.invoke("r-1", 1)
+        await bench.guest.invoke("r-1", 1, **SAME)
         assert (await bench.guest.message()).code == MessageCode.PING
         worker._counterparts[GUEST].note_debugger(is_attached=True)
         gate.set()
         assert (await bench.guest.message()).code == MessageCode.RESPONSE
-        await bench.guest.invoke("r-1", 1)  # a repeat
+        await bench.guest.invoke("r-1", 1, **SAME)  # a repeat
         assert (await bench.guest.message()).code == MessageCode.PING
         await bench.guest.send(MessageCode.CANCEL, Cancel("r-1").encode())
         await bench.guest.send(MessageCode.REPORT, encode_report(RECORD))
@@ -176,11 +178,11 @@ async def test_a_repeated_request_is_answered_again_without_running_it(bench):
     async with bench.worker(counted):
         await bench.guest.introduce(*FEATURES)
         await bench.guest.message()
-        await bench.guest.invoke("r-1", 1)
+        await bench.guest.invoke("r-1", 1, **SAME)
         assert (await bench.guest.message()).code == MessageCode.ACCEPTED
         assert (await bench.guest.message()).body == b'"1"'
         published = len(bench.channel.published)
-        await bench.guest.invoke("r-1", 1)
+        await bench.guest.invoke("r-1", 1, **SAME)
         # The guest's reassembler would drop it, as the guest itself does: look at the channel.
         await bench.channel.until(lambda: len(bench.channel.published) > published)
     _, packet = bench.channel.published[published]
@@ -188,16 +190,26 @@ async def test_a_repeated_request_is_answered_again_without_running_it(bench):
     assert runs == [b"1"]
 
 
+async def test_lambdas_own_retry_runs_the_handler_again(bench):
+    async with bench.worker(echo):
+        await bench.guest.introduce(*FEATURES)
+        await bench.guest.message()
+        for number in range(2):
+            await bench.guest.invoke("r-1", number, Lambda_Runtime_Invocation_Id=f"try {number}")
+            await bench.facts.wait("worker.invocation.complete", count=number + 1)
+        assert not bench.facts.of("worker.invocation.repeated")
+
+
 async def test_a_request_that_was_cancelled_may_be_begun_anew(bench):
     """An event that was kept in the spool meanwhile comes again under its id."""
     async with bench.worker(hang, echo):
         await bench.guest.introduce(*FEATURES)
         await bench.guest.message()
-        await bench.guest.invoke("r-1", 1)
+        await bench.guest.invoke("r-1", 1, **SAME)
         await bench.facts.wait("worker.invocation.started")
         await bench.guest.send(MessageCode.CANCEL, Cancel("r-1").encode())
         await bench.facts.wait("worker.invocation.failed")
-        await bench.guest.invoke("r-1", 1)
+        await bench.guest.invoke("r-1", 1, **SAME)
         while (message := await bench.guest.message()).code != MessageCode.RESPONSE:
             pass
         assert (message.id, message.body) == ("r-1", b"1")
