@@ -243,6 +243,11 @@ class Facts(list[Fact]):
     def of(self, kind: str) -> list[Fact]:
         return [fact for fact in self if fact.kind == kind]
 
+    async def news(self) -> None:
+        """Returns with the next fact."""
+        self._arrived.clear()
+        await self._arrived.wait()
+
     async def wait(self, kind: str, *, count: int = 1) -> Fact:
         """The ``count``-th fact of a kind, now or when it comes."""
         while len(self.of(kind)) < count:
