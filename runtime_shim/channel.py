@@ -102,16 +102,16 @@ class DeveloperChannel:
             except PhaseFailed as failed:
                 is_accepted = is_accepted or failed.is_accepted
                 now = time.monotonic()
-                if is_kept and self._publisher is None and _was_dead(failed) and not is_accepted:
-                    # If the event had got through all the same, its id is seen twice over there.
-                    pause, is_kept = 0.0, False
-                elif attempts is None and self._may_resume(failed):
+                if attempts is None and self._may_resume(failed):
                     attempts = pauses(
                         self._config.budgets.reconnect_first,
                         self._config.budgets.reconnect_max,
                         rng=self._rng,
                     )
                     pause, give_up = 0.0, now + self._config.budgets.reconnect_total
+                elif is_kept and self._publisher is None and _was_dead(failed) and not is_accepted:
+                    # If the event had got through all the same, its id is seen twice over there.
+                    pause, is_kept = 0.0, False
                 elif attempts is not None and (_is_lost(failed) or failed.phase in OPENING):
                     pause = next(attempts)
                 else:

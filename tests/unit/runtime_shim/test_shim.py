@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from event_protocol.live import Feature
 from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy, decode_record
 from runtime_shim import channel as module
 from runtime_shim.budgets import Budgets
@@ -269,3 +272,104 @@ def test_an_authority_that_is_no_certificate_is_a_mistake_of_configuration(tmp_p
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(ConfigError, match="NATLESS_CA"):
         Stage(ca=tmp_path / "ca.pem")
+
+
+# --- a channel that is lost in the middle of an invocation ----------------------------------------
+
+
+def knows_repeats(stage: Stage) -> None:
+    stage.shim._channel.agreement.features = frozenset({Feature.REPEAT})
+
+
+@pytest.mark.parametrize("phase", [Phase.PUBLISH, Phase.DELIVER, Phase.HANDLE])
+@pytest.mark.parametrize("outcome", [Outcome.CLOSED, Outcome.RESET])
+async def test_a_channel_that_is_lost_is_opened_again_for_who_knows_repeats(
+    phase: Phase, outcome: Outcome
+) -> None:
+    stage = Stage()
+    knows_repeats(stage)
+    record = await stage.serve(failed(phase, outcome, is_accepted=True), ANSWER)
+    assert record.strategy is Strategy.WORKER
+    assert len(FakeLink.opened) == 2
+
+
+async def test_it_is_opened_again_and_again_for_as_long_as_the_budget_says() -> None:
+    losses = [failed(Phase.HANDLE, Outcome.CLOSED, is_accepted=True) for _ in range(3)]
+    fast = Budgets(answer_post=0.05, reconnect_first=0.001, reconnect_max=0.001)
+    stage = Stage(budgets=fast)
+    knows_repeats(stage)
+    assert (await stage.serve(*losses, ANSWER)).strategy is Strategy.WORKER
+    hasty = Stage(budgets=replace(fast, reconnect_total=0.0))
+    knows_repeats(hasty)
+    assert (await hasty.serve(*losses, ANSWER)).strategy is Strategy.ERROR
+
+
+async def test_who_is_answered_by_somebody_else_stays_accepted_through_a_new_channel() -> None:
+    stage = Stage(
+        fallbacks=(Strategy.DEPLOYED, Strategy.ERROR),
+        deployed_command=("/nowhere",),
+        budgets=Budgets(answer_post=0.05, reconnect_first=0.001, reconnect_total=0.02),
+    )
+    knows_repeats(stage)
+    losses = [failed(Phase.DELIVER, Outcome.CLOSED) for _ in range(200)]
+    losses[0] = failed(Phase.HANDLE, Outcome.CLOSED, is_accepted=True)
+    record = await stage.serve(*losses)
+    assert "deployed" not in record.note, "it may be half done over there"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        failed(Phase.HANDLE, Outcome.TIMEOUT, is_accepted=True),
+        failed(Phase.PUBLISH, Outcome.DENIED),
+    ],
+)
+async def test_what_another_channel_would_not_change_is_not_tried_on_one(
+    failure: PhaseFailed,
+) -> None:
+    stage = Stage()
+    knows_repeats(stage)
+    assert (await stage.serve(failure, ANSWER)).strategy is Strategy.ERROR
+    assert len(FakeLink.opened) == 1
+
+
+# --- ahead of the first event ---------------------------------------------------------------------
+
+
+async def begin(stage: Stage) -> None:
+    with pytest.raises(RuntimeApiLost):  # the scripted Runtime API has no event
+        await stage.shim.run()
+
+
+async def test_the_channel_is_opened_ahead_of_the_first_event() -> None:
+    await begin(Stage())
+    assert (len(FakeLink.opened), FakeCall.introduced) == (1, 1)
+
+
+async def test_a_share_of_nothing_opens_it_with_the_event() -> None:
+    await begin(Stage(budgets=Budgets(init_share=0.0)))
+    assert FakeLink.opened == []
+
+
+@pytest.mark.parametrize(("seconds", "opens"), [(0.5, 1), (60.0, 2)])
+async def test_an_early_failure_is_news_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, opens: int
+) -> None:
+    tries: list[None] = []
+    FakeLink.failure = Span(Phase.CONNECT, 0.0, 3.0, Outcome.TIMEOUT, "connect.tcp", 3.0)
+
+    async def count(_: Any, **options: Any) -> FakeLink:
+        tries.append(None)
+        return await FakeLink.open(_, **options)
+
+    class Counting(FakeLink):
+        open = staticmethod(count)  # type: ignore[assignment]
+
+    monkeypatch.setattr(module, "Link", Counting)
+    stage = Stage()
+    await begin(stage)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + seconds)
+    record = await stage.serve()
+    assert len(tries) == opens
+    assert record.strategy is Strategy.ERROR
