@@ -320,8 +320,12 @@ class Counterpart:
         try:
             await self._send(self.worker_id, code, body, give_up=give_up)
         except PublishFailed as error:
-            said = code.name.lower()
-            self._fact(f"worker.{said}.failed", request_id=request_id, reason=str(error))
+            self._fact(
+                "worker.word.failed",
+                word=code.name.lower(),
+                request_id=request_id,
+                reason=str(error),
+            )
 
     async def _answer_again(self, work: Work, code: MessageCode, body: bytes) -> None:
         give_up = max(work.deadline, self._clock.now() + self._config.budgets.publish)
