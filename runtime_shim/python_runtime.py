@@ -505,8 +505,7 @@ def _listen_for_debugger(root: str) -> tuple[Any, int] | None:
     was_quiet = _QUIET in os.environ
     os.environ.setdefault(_QUIET, "1")  # else it warns of the interpreter's frozen modules
     try:
-        import debugpy  # type: ignore[import-not-found, unused-ignore]  # the developer's own
-
+        debugpy = importlib.import_module("debugpy")  # the developer's own
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         # In this process: the adapter would be another one, which outlives a killed parent.
