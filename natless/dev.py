@@ -293,6 +293,7 @@ async def _open_ground(
                 namespaces=[NAMESPACE],
                 listening=listening,
                 journal=journal,
+                subscription_lag=settings.relay.subscription_lag,
             )
         )
     return _Ground(relay, launchers)

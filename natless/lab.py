@@ -234,7 +234,11 @@ async def open_lab(
                 _open_vpc(chosen, who, journal=journal, directory=directory)
             )
         with progress.step("relay: the AppSync Events channel"):
-            relay = await stack.enter_async_context(_start_relay(who, vpc, journal=journal))
+            relay = await stack.enter_async_context(
+                _start_relay(
+                    who, vpc, journal=journal, subscription_lag=settings.relay.subscription_lag
+                )
+            )
         with progress.step("worker: your handler, outside the VPC"):
             config = _describe_worker(settings.function, code, relay)
             await stack.enter_async_context(Worker(config, journal))
@@ -259,7 +263,7 @@ def _open_vpc(
 
 
 def _start_relay(
-    who: _Identity, vpc: LabVpc, *, journal: Journal
+    who: _Identity, vpc: LabVpc, *, journal: Journal, subscription_lag: float
 ) -> AbstractAsyncContextManager[RelayReady]:
     return start_relay(
         certificate=who.served.certificate,
@@ -271,6 +275,7 @@ def _start_relay(
         namespaces=[NAMESPACE],
         listening=vpc.relay_sockets,
         journal=journal,
+        subscription_lag=subscription_lag,
     )
 
 

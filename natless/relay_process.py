@@ -55,6 +55,7 @@ async def start_relay(
     namespaces: Sequence[str],
     listening: Sequence[socket.socket],
     journal: Journal,
+    subscription_lag: float = 0.0,
 ) -> AsyncIterator[RelayReady]:
     """Runs ``python -P -m relay`` until the block ends; its facts go into the journal.
 
@@ -68,6 +69,7 @@ async def start_relay(
         namespaces: the channel namespaces that exist.
         listening: further listening sockets, such as one made inside a network namespace.
         journal: takes the relay's facts.
+        subscription_lag: seconds from a subscription's acknowledgement until it delivers.
 
     Raises:
         ComponentFailed: it ended, or was not ready within its budget.
@@ -76,6 +78,7 @@ async def start_relay(
     argv += ["--json", "--journal", "-", "--port", "0", "--until-eof"]
     argv += ["--certificate", str(certificate), "--key", str(key), "--ca", str(ca)]
     argv += ["--api-key", api_key, "--label", label, "--region", region]
+    argv += ["--subscription-lag", str(subscription_lag)]
     for namespace in namespaces:
         argv += ["--namespace", namespace]
     for sock in listening:

@@ -198,6 +198,20 @@ class DemoSettings(BaseModel):
     out: Path = Field(Path("natless-report"), description="Where the report goes.")
 
 
+class RelaySettings(BaseModel):
+    """The channel of ``natless dev`` and ``natless demo``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    subscription_lag: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        description="Seconds by which subscriptions deliver later than they are acknowledged, as"
+        " AWS was seen to do.",
+    )
+
+
 class Settings(BaseSettings):
     """All settings of natless, as accepted."""
 
@@ -217,6 +231,7 @@ class Settings(BaseSettings):
     )
     demo: DemoSettings = Field(default_factory=DemoSettings)
     dev: DevSettings = Field(default_factory=DevSettings)
+    relay: RelaySettings = Field(default_factory=RelaySettings)
 
     def registry(self) -> tuple[FunctionSettings, ...]:
         """The functions: those of ``[functions]``, or the one of ``[function]``."""

@@ -541,3 +541,18 @@ def test_without_a_loop_invoke_says_how_to_start_one(tmp_path):
         f"natless: no Invoke API answers at {endpoint}",
         "   next: start natless dev in another terminal; --endpoint names another address",
     ]
+
+
+async def test_a_channel_that_delivers_late_is_a_setting(tmp_path):
+    folder, journal = tmp_path / "code", tmp_path / "journal.jsonl"
+    folder.mkdir()
+    (folder / "handler.py").write_text(HANDLER.format("'first'"))
+    (tmp_path / "natless.toml").write_text("[relay]\nsubscription_lag = 0.4\n")
+    async with dev(tmp_path, str(folder), "--journal", str(journal)) as loop:
+        assert await loop.get() == (200, "first")
+    facts = [json.loads(line) for line in journal.read_text().splitlines()]
+    lags = [fact["seconds"] for fact in facts if fact["kind"] == "relay.subscription.live"]
+    assert lags == [0.4, 0.4]  # the worker's, and the shim's
+    [record] = [fact for fact in facts if fact["kind"] == "shim.invocation"]
+    [probe] = [span for span in record["spans"] if span["phase"] == "probe"]
+    assert probe["finished"] - probe["started"] > 0.2
