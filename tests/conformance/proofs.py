@@ -21,9 +21,9 @@ END = "<!-- until here -->"
 HEAD = ["| Client | Version | Test | What held |", "| --- | --- | --- | --- |"]
 
 
-def npm_version(name: str) -> str:
-    """The version that ``node/package-lock.json`` names."""
-    lock = json.loads((HERE / "node" / "package-lock.json").read_text())
+def npm_version(name: str, folder: str = "node") -> str:
+    """The version that ``package-lock.json`` of a folder names."""
+    lock = json.loads((HERE / folder / "package-lock.json").read_text())
     version: str = lock["packages"][f"node_modules/{name}"]["version"]
     return version
 

@@ -43,6 +43,7 @@ def test_the_clients_are_of_the_versions_that_are_pinned() -> None:
         "SST's bridge": proofs.npm_version("sst-linux-x64"),
         "`sst dev`": proofs.npm_version("sst-linux-x64"),
         "Stelvio": proofs.pip_version("stelvio", proofs.HERE / "python" / "stelvio.lock"),
+        "aws-lambda-ric": proofs.npm_version("aws-lambda-ric", "node-ric"),
         "boto3": proofs.pip_version("boto3"),
         "gql": proofs.pip_version("gql"),
         "websockets": proofs.pip_version("websockets"),
