@@ -23,12 +23,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="natless.container", description=__doc__)
     parser.add_argument("part", choices=[*Seat, "control", "relay", "worker"])
     parser.add_argument("--copy", nargs=2, metavar=("FROM", "TO"), help="before anything else")
+    parser.add_argument("--once", action="store_true", help="an agent ends with who asks it")
     options = parser.parse_args()
     shared = SharedFolder.here()
     try:
         if options.copy:
             _copy(*map(Path, options.copy))
-        _run(options.part, shared)
+        _run(options.part, shared, is_for_one=options.once)
     except NatlessError as error:
         print(f"natless: {error}", file=sys.stderr)
         if error.hint:
@@ -39,7 +40,7 @@ def main() -> int:
     return 0
 
 
-def _run(part: str, shared: SharedFolder) -> None:
+def _run(part: str, shared: SharedFolder, *, is_for_one: bool) -> None:
     if part == "control":
         from natless.container.control import run_control  # each part loads what it needs
 
@@ -51,17 +52,17 @@ def _run(part: str, shared: SharedFolder) -> None:
     elif part == "relay":
         _become_relay(shared, shared.wait_identity())
     else:
-        _run_agent(Seat(part), shared)
+        _run_agent(Seat(part), shared, is_for_one=is_for_one)
 
 
-def _run_agent(seat: Seat, shared: SharedFolder) -> None:
+def _run_agent(seat: Seat, shared: SharedFolder, *, is_for_one: bool) -> None:
     from natless.container.agent import Agent
     from natless.container.duties import duties_of
 
     if seat is Seat.ENDPOINT and not shared.certificate.exists():
         shared.wait_identity()
     duties = duties_of(seat, certificate=shared.certificate, key=shared.key)
-    Agent(seat, duties, switchboard=shared.switchboard).run()
+    Agent(seat, duties, switchboard=shared.switchboard, is_for_one=is_for_one).run()
 
 
 def _become_relay(shared: SharedFolder, identity: Identity) -> None:

@@ -3,7 +3,7 @@
 It connects to the switchboard, says where it sits, and then answers requests as the supervisor of
 :mod:`natless.vpc.supervisor` does for namespaces: packets of :mod:`natless.vpc.wire` with the same
 ``id``, unasked ones with ``event``. When the other side ends, so do the programs that it started,
-and the agent reports anew.
+and the agent reports anew; in a lab of one run it ends, too, for nobody comes after.
 """
 
 from __future__ import annotations
@@ -19,22 +19,33 @@ from pathlib import Path
 from typing import Any
 
 from natless.container.duties import Duties
+from natless.errors import ComponentFailed
 from natless.vpc import wire
 from natless.vpc.docker_seats import Seat
+
+REPORT_BUDGET = 30.0
+"""Seconds in which an agent of one run must have found who asks it; it takes milliseconds."""
 
 _PAUSE = 0.02  # seconds between two tries to report
 
 
 class Agent:
-    """Reports, serves, and reports again; :meth:`run` never returns."""
+    """Reports and serves, again and again unless it is for one run."""
 
-    def __init__(self, seat: Seat, duties: Duties, *, switchboard: Path) -> None:
+    def __init__(
+        self, seat: Seat, duties: Duties, *, switchboard: Path, is_for_one: bool = False
+    ) -> None:
         self._seat = seat
         self._duties = duties
         self._switchboard = switchboard
+        self._is_for_one = is_for_one
 
     def run(self) -> None:
-        """Serves one control part after the other."""
+        """Serves one control part after the other, or one and no more.
+
+        Raises:
+            ComponentFailed: the one for which it is does not come.
+        """
         signal.signal(signal.SIGCHLD, lambda *_: None)  # so that it wakes the loop up
         waker, wakes = socket.socketpair()
         wakes.setblocking(False)
@@ -45,8 +56,11 @@ class Agent:
             with self._report() as control, lost:
                 self._serve(control, waker)
             self._duties.end_programs()
+            if self._is_for_one:
+                return
 
     def _report(self) -> socket.socket:
+        give_up = time.monotonic() + REPORT_BUDGET
         while True:
             control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
@@ -54,6 +68,8 @@ class Agent:
                 wire.send(control, {"event": "hello", "seat": self._seat})
             except OSError:  # it is not there yet, or has just ended
                 control.close()
+                if self._is_for_one and time.monotonic() > give_up:
+                    raise ComponentFailed("the run that this container is for has ended") from None
                 time.sleep(_PAUSE)
             else:
                 return control

@@ -44,9 +44,13 @@ _SETTINGS = "/run/net-settings"
 """Where owners of networks find ``/proc/sys/net`` once more: their own /proc is read-only."""
 
 _SYSCTLS = {
-    "net.ipv4.ip_forward": "1",
-    "net.ipv4.conf.all.rp_filter": "0",
-    "net.ipv4.conf.default.rp_filter": "0",
+    Seat.ROUTER: {
+        "net.ipv4.ip_forward": "1",
+        "net.ipv4.conf.all.rp_filter": "0",
+        "net.ipv4.conf.default.rp_filter": "0",
+    },
+    # Engine 20.10 takes IPv6 from the loopback as well, and then "no IPv6" looks like no address.
+    Seat.FUNCTION_NET: {"net.ipv6.conf.lo.disable_ipv6": "0"},
 }
 
 
@@ -247,11 +251,11 @@ def describe_places(
     def place(seat: Seat, at: dict[str, str], *, user: str, extra: dict[str, str]) -> Place:
         return Place(
             name=str(seat),
-            command=(str(seat),),
+            command=(str(seat), "--once"),
             user="root" if seat in POWERFUL else user,
             addresses=at,
             capabilities=("NET_ADMIN",) if seat in POWERFUL else (),
-            sysctls=_SYSCTLS if seat is Seat.ROUTER else {},
+            sysctls=_SYSCTLS.get(seat, {}),
             mounts=mounts | extra,
             writable={_SETTINGS: "/proc/sys/net"} if seat in POWERFUL else {},
             environment=environment | ({SETTINGS_VARIABLE: _SETTINGS} if seat in POWERFUL else {}),
@@ -283,7 +287,7 @@ def describe_function(owner: str, *, mounts: dict[str, str], environment: dict[s
     """The function's container, in the network of another; it has no powers at all."""
     return Place(
         name=str(Seat.FUNCTION),
-        command=(str(Seat.FUNCTION),),
+        command=(str(Seat.FUNCTION), "--once"),
         user=_own_user() if os.getuid() else _SANDBOX,
         lives_in=owner,
         mounts=mounts,

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from ipaddress import IPv4Network
 
 import pytest
@@ -17,6 +18,8 @@ from natless.vpc.docker_engine import Engine, _knock
 from natless.vpc.docker_owner import LAB
 from tests.containers.conftest import ROOT, Watcher, find_uplink
 from tests.containers.docker_bench import open_lab
+
+END_BUDGET = 20.0  # for what takes a second
 
 DIE = """
 import asyncio, os, pathlib, signal, sys
@@ -44,6 +47,17 @@ def _labs():
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def _running():
+    done = subprocess.run(
+        ["docker", "ps", "--filter", f"label={LAB}", "--format", "{{.Names}}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout.split()
+
+
 def test_what_a_killed_run_left_is_removed_by_the_next(engine, tmp_path_factory):
     first = tmp_path_factory.mktemp("killed")
     done = subprocess.run(
@@ -55,6 +69,9 @@ def test_what_a_killed_run_left_is_removed_by_the_next(engine, tmp_path_factory)
     )
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, "up\n"), done.stderr
     assert _labs()
+    give_up = time.monotonic() + END_BUDGET
+    while running := _running():  # what nobody asks any more ends by itself
+        assert time.monotonic() < give_up, running
     facts = []
     journal = Journal()
     journal.listen(facts.append)

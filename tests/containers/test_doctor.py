@@ -42,8 +42,9 @@ def ask(folder, *arguments, **environment):
 
 
 def made(kind, label="natless.lab"):
+    stopped = ("--all",) if kind == "container" else ()
     done = subprocess.run(
-        ["docker", kind, "ls", "--quiet", "--filter", f"label={label}"],
+        ["docker", kind, "ls", "--quiet", *stopped, "--filter", f"label={label}"],
         capture_output=True,
         text=True,
         timeout=60,

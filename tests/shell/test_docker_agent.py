@@ -22,9 +22,9 @@ BUDGET = 20.0
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 
 
-async def start_agent(path, seat=Seat.FUNCTION):
+async def start_agent(path, seat=Seat.FUNCTION, *flags):
     return await asyncio.create_subprocess_exec(
-        *python_program("natless.container", str(seat)),
+        *python_program("natless.container", str(seat), *flags),
         env=python_environment(os.environ) | {"NATLESS_SWITCHBOARD": str(path)},
     )
 
@@ -146,6 +146,23 @@ async def test_an_agent_reports_anew_and_has_ended_its_programs(tmp_path):
             await board.wait_for([Seat.FUNCTION], budget=BUDGET)
             with pytest.raises(ProcessLookupError):
                 os.kill(program.pid, 0)
+    finally:
+        await end(agent)
+
+
+async def test_an_agent_of_one_run_ends_with_it_and_so_do_its_programs(tmp_path):
+    path = tmp_path / "s.sock"
+    agent = await start_agent(path, Seat.FUNCTION, "--once")
+    try:
+        async with Switchboard.open(path, on_fact=print) as board:
+            await board.wait_for([Seat.FUNCTION], budget=BUDGET)
+            vpc = DockerVpc(board, api=Api("a" * 26, "us-east-1"), ca=path, journal=Journal())
+            program = await vpc.run(Role.FUNCTION, sh("sleep 600"), environment=ENVIRONMENT)
+        vpc.close()
+        async with asyncio.timeout(BUDGET):
+            assert await agent.wait() == 0
+        with pytest.raises(ProcessLookupError):
+            os.kill(program.pid, 0)
     finally:
         await end(agent)
 
