@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import textwrap
 from dataclasses import asdict
@@ -68,20 +69,18 @@ def _exit(conclusion: Conclusion, need: list[Ability]) -> None:
 
 def _print(finding: Finding) -> None:
     mark = typer.style(f"{_MARKS[finding.state]:<9}", fg=_COLOURS[finding.state])
-    lines = textwrap.wrap(finding.said, _width(), break_long_words=False, break_on_hyphens=False)
-    typer.echo(f"{mark}{finding.name:<{_INDENT - 9}}{lines[0]}")
-    for line in lines[1:]:
-        typer.echo(f"{'':<{_INDENT}}{line}")
+    first, *rest = _wrap(finding.said, _width()) or [""]
+    _echo(f"{mark}{finding.name:<{_INDENT - 9}}{first}")
+    for line in rest:
+        _echo(f"{'':<{_INDENT}}{line}")
     if finding.fix and finding.state in ("lacks", "warning"):
         # One line, however long: it is there to be copied.
-        typer.echo(f"{'':<{_INDENT}}{typer.style('fix:', bold=True)} {finding.fix}")
+        _echo(f"{'':<{_INDENT}}{typer.style('fix:', bold=True)} {finding.fix}")
 
 
 def _print_conclusion(conclusion: Conclusion) -> None:
     typer.echo("")
-    for line in textwrap.wrap(
-        conclusion.sentence, _width() + _INDENT, break_long_words=False, break_on_hyphens=False
-    ):
+    for line in _wrap(conclusion.sentence, _width() + _INDENT):
         typer.echo(line)
     typer.echo(f"next: {conclusion.next_step}")
 
@@ -94,6 +93,15 @@ def _print_document(findings: list[Finding], conclusion: Conclusion) -> None:
         "findings": [asdict(each) for each in findings],
     }
     typer.echo(json.dumps(document, indent=2))
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+
+
+def _echo(text: str) -> None:
+    """In colour on a terminal, unless somebody does not want that (no-color.org)."""
+    typer.echo(text, color=False if os.environ.get("NO_COLOR") else None)
 
 
 def _width() -> int:

@@ -92,6 +92,13 @@ def check_build() -> Seen:
     """Builds an image of nothing as the lab's is built, by BuildKit, and removes it."""
     if not _is_answering():
         return Seen.skipped("no engine answers")
+    if named := os.environ.get("NATLESS_IMAGE"):
+        return _look_for(named)
+    if not (_ROOT / "docker" / "Dockerfile").exists():
+        return Seen.lacks(
+            "the lab's image is built from natless's own sources, which are not here",
+            "git clone https://github.com/natless/natless && cd natless && make doctor",
+        )
     name = f"natless-doctor:{os.getpid()}"
     try:
         _docker("build", "--quiet", "--tag", name, "-", text=f"FROM scratch\nLABEL {LAB}=doctor\n")
@@ -100,6 +107,12 @@ def check_build() -> Seen:
         return _lacks(str(error))
     base = "is here" if not _complaint("image", "inspect", BASE_IMAGE) else "will be pulled once"
     return Seen.ok(f"built and removed an image; the base image {BASE_IMAGE} {base}")
+
+
+def _look_for(image: str) -> Seen:
+    if _complaint("image", "inspect", image):
+        return Seen.lacks(f"NATLESS_IMAGE names {image}, which is not here", f"docker pull {image}")
+    return Seen.ok(f"the image {image} of NATLESS_IMAGE is here")
 
 
 def check_compose() -> Seen:

@@ -50,7 +50,7 @@ def made(kind, label="natless.lab"):
         timeout=60,
         check=True,
     )
-    return done.stdout.split()
+    return sorted(done.stdout.split())  # the engine lists them in any order
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ class Docker:
 @pytest.fixture
 def docker(monkeypatch: pytest.MonkeyPatch) -> Docker:
     docker = Docker()
+    monkeypatch.delenv("NATLESS_IMAGE", raising=False)
     monkeypatch.setattr(subprocess, "run", docker.run)
     return docker
 
@@ -210,6 +211,26 @@ def test_an_image_is_built_and_removed_and_the_base_image_looked_for(
     assert words in seen.said
     build = next(asked for asked in docker.asked if asked.startswith("build"))
     assert f"image rm {build.split()[3]}" in docker.asked
+
+
+def test_an_image_that_is_named_must_be_there(
+    docker: Docker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NATLESS_IMAGE", "registry.example/natless:1")
+    assert check_build().state is State.OK
+    docker.says("No such image", to="image inspect", code=1)
+    seen = check_build()
+    assert (seen.state, seen.fix) == (State.LACKS, "docker pull registry.example/natless:1")
+
+
+def test_without_sources_there_is_nothing_to_build(
+    docker: Docker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_command, "_ROOT", docker_command._ROOT / "nowhere")
+    seen = check_build()
+    assert seen.state is State.LACKS
+    assert "git clone" in seen.fix
+    assert not any(asked.startswith("build") for asked in docker.asked)
 
 
 def test_a_docker_without_buildkit_is_told_how_to_get_it(docker: Docker) -> None:
