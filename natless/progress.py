@@ -18,7 +18,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from rich.console import Console
@@ -39,11 +39,15 @@ class Step:
 
     def say(self, text: str) -> None:
         """Says what the step is at: ``12 of 20 calls``. Meant to be overwritten by the next one."""
-        self._progress._on_said(self, text)
+        with suppress(OSError):
+            self._progress._on_said(self, text)
 
 
 class Progress(ABC):
-    """What a command tells about its work; each way of telling implements the four ``_on_``."""
+    """What a command tells about its work; each way of telling implements the four ``_on_``.
+
+    The work goes on, and ends in order, when nobody can be told: the terminal may have been closed.
+    """
 
     def __init__(self, *, clock: Clock = time.monotonic) -> None:
         self._clock = clock
@@ -53,13 +57,15 @@ class Progress(ABC):
         """A stretch of work with a name; it is done or failed when the block is left."""
         step = Step(self, title)
         started = self._clock()
-        self._on_started(step)
+        is_done = False
+        with suppress(OSError):
+            self._on_started(step)
         try:
             yield step
-        except BaseException:
-            self._on_ended(step, self._clock() - started, is_done=False)
-            raise
-        self._on_ended(step, self._clock() - started, is_done=True)
+            is_done = True
+        finally:
+            with suppress(OSError):
+                self._on_ended(step, self._clock() - started, is_done=is_done)
 
     @abstractmethod
     def warn(self, text: str) -> None:

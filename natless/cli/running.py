@@ -57,7 +57,7 @@ def run_until_done(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(watched())
     except KeyboardInterrupt:
         raise Interrupted from None
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, OSError):  # whoever writes to a terminal that is gone gets one
         if ended_by is not None:
             raise Terminated(ended_by) from None
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import json
 import random
@@ -102,9 +103,9 @@ async def _run_topology(lab: Lab, topology: Topology, progress: Progress) -> Top
         )
         calls = _Calls(make_events(environments + demo.invocations, seed=demo.seed), lab.judge)
         async with lab.function(environments=environments) as function:
-            step.say("first call of each execution environment, a cold start")
-            opening = await calls.make(function, environments, at_once=environments, step=step)
-            measured = await calls.make(function, demo.invocations, at_once=environments, step=step)
+            make = functools.partial(calls.make, function, at_once=environments, step=step)
+            opening = await make(environments, what="first calls (cold starts)")
+            measured = await make(demo.invocations, what="calls")
         syns_dropped = count_dropped_syns(topology, await lab.vpc.counters())
     run = describe_topology(
         topology.name,
@@ -134,9 +135,12 @@ class _Calls:
         self._events = events
         self._judge = judge
 
-    async def make(self, function: LambdaHost, count: int, *, at_once: int, step: Step) -> Recorder:
+    async def make(
+        self, function: LambdaHost, count: int, *, at_once: int, step: Step, what: str
+    ) -> Recorder:
         """Invokes ``count`` times, ``at_once`` at a time; returns what both sides saw."""
         recorder, done = Recorder(), 0
+        step.say(f"0 of {count} {what} answered")
         waiting = iter(list(itertools.islice(self._events, count)))
 
         async def call_in_turn() -> None:
@@ -144,7 +148,7 @@ class _Calls:
             for event in waiting:
                 recorder.add_result(self._judge(await function.invoke(event)))
                 done += 1
-                step.say(f"{done} of {count} calls answered")
+                step.say(f"{done} of {count} {what} answered")
 
         end = function.on_record(recorder.add_record)
         with raising_first():

@@ -25,7 +25,7 @@ WIDE = """\
     [endpoint-captures]
 
 On no-nat a caller waits 294 times as long as on nat.
-Every topology showed what it promises, with real packets between Linux network namespaces.
+Every topology showed what it promises, on Linux network namespaces.
 """  # noqa: E501  the table as it is
 
 COMPACT = """\
