@@ -93,12 +93,7 @@ async def sst_dev(field: Field, project: Path, **environment: str) -> AsyncItera
     dev = SstDev(project, process)
     try:
         await dev.says("subscribed service=appsync.connection")
-        await finish(
-            field,
-            project,
-            [sys.executable, "add_function.py", FUNCTION_ID, "src/hello.handler"],
-            code=0,
-        )
+        await add_function(field, project, FUNCTION_ID, "src/hello.handler")
         yield dev
     except BaseException as error:
         error.add_note(dev.log)
@@ -112,6 +107,12 @@ async def sst_dev(field: Field, project: Path, **environment: str) -> AsyncItera
             process.kill()
             await process.wait()
         await said
+
+
+async def add_function(field: Field, project: Path, function_id: str, handler: str) -> None:
+    """Registers a function with the `sst dev` that runs."""
+    command = [sys.executable, "add_function.py", function_id, handler]
+    await finish(field, project, command, code=0)
 
 
 async def finish(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,13 @@ from tests.conformance.bridge_lambda import (
 )
 from tests.conformance.field import Field, open_field
 from tests.conformance.proofs import npm_version, prove
-from tests.conformance.sst_dev import SstDev, sst_command_line, sst_dev, sst_project
+from tests.conformance.sst_dev import (
+    SstDev,
+    add_function,
+    sst_command_line,
+    sst_dev,
+    sst_project,
+)
 from tests.golden.relay import ACCESS_KEY_ID, LABEL, REGION, SECRET
 from tests.shell.worker_channel import Facts
 
@@ -78,11 +84,14 @@ async def test_sst_dev_answers_sst_s_bridge(chain: Chain, dev: SstDev) -> None:
 
 async def test_sst_dev_answers_the_shim(chain: Chain, dev: SstDev) -> None:
     facts = Facts()
-    async with shim_function(chain.field, facts) as function:
+    async with shim_function(chain.field, facts, concurrency=3) as function:
         for number in range(5):
             result = await function.invoke(json.dumps({"name": number}).encode())
             answer = {"hello": number, "request": result.request_id}
             assert (result.function_error, json.loads(result.payload)) == (None, answer)
+        calls = [function.invoke(json.dumps({"name": n}).encode()) for n in range(3)]
+        results = await asyncio.gather(*calls)
+        assert [json.loads(result.payload)["hello"] for result in results] == [0, 1, 2]
         failed = await function.invoke(b'{"fail":true}')
         assert json.loads(failed.payload)["errorMessage"] == "on purpose"
         large = json.dumps({"name": "0123456789" * 100_000}).encode()
@@ -90,7 +99,10 @@ async def test_sst_dev_answers_the_shim(chain: Chain, dev: SstDev) -> None:
         await function.settled()
     strategies = {fact.data["strategy"] for fact in facts.of("shim.invocation")}
     assert strategies == {"worker"}
-    prove_chain("test_sst_dev_answers_the_shim", "answers the shim: calls, an error, 1 MB each way")
+    prove_chain(
+        "test_sst_dev_answers_the_shim",
+        "answers the shim: calls, 3 at once, an error, 1 MB each way",
+    )
 
 
 async def test_an_edit_shows_at_the_next_call(chain: Chain, dev: SstDev) -> None:
@@ -105,6 +117,61 @@ async def test_an_edit_shows_at_the_next_call(chain: Chain, dev: SstDev) -> None
         handler.write_text(code)
     prove_chain(
         "test_an_edit_shows_at_the_next_call", "an edit of the handler shows at the next call"
+    )
+
+
+STREAM = """
+import { existsSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
+
+export const handler = awslambda.streamifyResponse(async (event, stream) => {
+  const head = { statusCode: 201, headers: { "x-kind": "stream" } };
+  const body = awslambda.HttpResponseStream.from(stream, head);
+  body.write("first");
+  while (!existsSync(event.until)) await setTimeout(10);
+  body.write("second");
+  body.end();
+});
+"""
+
+
+@dataclass
+class Sink:
+    """Takes a streamed answer, and lets the handler go on once the first of it is here."""
+
+    until: Path
+    kind: str = ""
+    taken: bytes = b""
+
+    async def begin(self, headers: Mapping[str, str]) -> None:
+        self.kind = headers["content-type"]
+
+    async def write(self, piece: bytes) -> None:
+        self.taken += piece
+        if self.taken.endswith(b"first"):
+            self.until.touch()
+
+
+async def test_a_streamed_answer_arrives_while_the_handler_writes(
+    chain: Chain, dev: SstDev, tmp_path: Path
+) -> None:
+    (chain.project / "src" / "stream.mjs").write_text(STREAM)
+    await add_function(chain.field, chain.project, "streaming", "src/stream.handler")
+    sink = Sink(tmp_path / "first-is-here")
+    event = json.dumps({"until": str(sink.until)}).encode()
+    function = bridge_function(
+        chain.field, Facts(), SST_FUNCTION_ID="streaming", SST_FUNCTION_STREAMING="true"
+    )
+    async with function:
+        result = await function.invoke(event, sink=sink)
+    assert result.function_error is None
+    assert sink.kind == "application/vnd.awslambda.http-integration-response"
+    head, _, body = sink.taken.partition(bytes(8))
+    assert json.loads(head) == {"statusCode": 201, "headers": {"x-kind": "stream"}}
+    assert body == b"firstsecond"
+    prove_chain(
+        "test_a_streamed_answer_arrives_while_the_handler_writes",
+        "a streamed answer passes the bridge piece by piece",
     )
 
 
