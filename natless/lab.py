@@ -142,6 +142,7 @@ class Lab:
             function_error=result.function_error,
             started=result.started,
             finished=result.finished,
+            frozen=result.frozen,
             folders=(self.settings.function.folder.resolve(), self.deployed.folder.resolve()),
             mask=Redactor(os.environ | self.settings.function.environment),
         )

@@ -163,6 +163,7 @@ class DevLoop:
                     function_error=result.function_error,
                     started=result.started,
                     finished=result.finished,
+                    frozen=result.frozen,
                     folders=_FOLDERS,
                     mask=Redactor(self.spec.environment),
                 )

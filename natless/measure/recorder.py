@@ -49,6 +49,8 @@ class CallerResult:
         error_type: ``errorType`` of the reply when it was an error, else empty.
         error_message: its ``errorMessage``, cut, without secrets.
         error_trace: the end of its trace, as far as it is the developer's own code.
+        frozen: seconds for which the function's environment had stood still before; None when it
+            was new, or is never frozen. Connections may have ended in that time.
     """
 
     request_id: str
@@ -58,6 +60,7 @@ class CallerResult:
     error_type: str = ""
     error_message: str = ""
     error_trace: tuple[str, ...] = ()
+    frozen: float | None = None
 
     @property
     def duration(self) -> float:
@@ -75,6 +78,7 @@ class CallerResult:
         finished: float,
         folders: Sequence[Path] = (),
         mask: Mask | None = None,
+        frozen: float | None = None,
     ) -> CallerResult:
         """Judges a reply of the Invoke API by its ``X-Amz-Function-Error`` and its payload.
 
@@ -89,9 +93,10 @@ class CallerResult:
             finished: monotonic seconds at which the reply was there.
             folders: where the developer's code lies, here and as it was deployed.
             mask: blots secrets out of an error's words.
+            frozen: for how long the environment had stood still before.
         """
         if not function_error:
-            return cls(request_id, started, finished)
+            return cls(request_id, started, finished, frozen=frozen)
         error = FunctionError.parse(payload, folders=folders, mask=mask)
         return cls(
             request_id=request_id,
@@ -101,6 +106,7 @@ class CallerResult:
             error_type=error.error_type,
             error_message=error.message,
             error_trace=error.trace,
+            frozen=frozen,
         )
 
 

@@ -51,6 +51,7 @@ def draw_calls(
         results: what the callers waited, which counts where it is known.
     """
     waits = {result.request_id: result.duration for result in results}
+    frozen = {result.request_id: result.frozen for result in results}
     shown = sorted(records, key=lambda record: record.started)[:SHOWN_COUNT]
     timed = [(each, waits.get(each.request_id, each.finished - each.started)) for each in shown]
     slot = 100 / max(len(timed), 20)
@@ -63,10 +64,15 @@ def draw_calls(
             kind="worker" if record.strategy.is_developers else "fallback",
             is_cut=seconds > scale,
             text=f"call {index + 1}: {humanize(seconds)}, {record.strategy}"
-            f"{', cold' if record.cold else ''}",
+            f"{', cold' if record.cold else ''}{after_freeze(frozen.get(record.request_id))}",
         )
         for index, (record, seconds) in enumerate(timed)
     )
+
+
+def after_freeze(seconds: float | None) -> str:
+    """How long the environment had stood still before a call; empty when that is no news."""
+    return f", after {humanize(seconds)} frozen" if seconds is not None and seconds >= 1 else ""
 
 
 def _choose_scale(timed: Sequence[tuple[InvocationRecord, float]]) -> float:

@@ -94,6 +94,7 @@ _RESULT = object_of(
     Member("error_type", TEXT),
     Member("error_message", TEXT),
     Member("error_trace", list_of(TEXT)),
+    Member("frozen_ms", optional(MILLISECONDS), "frozen"),
 )
 
 _CANDIDATE = object_of(

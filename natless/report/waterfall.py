@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from event_protocol.phases import InvocationRecord, Outcome, Phase, Span
 from natless.measure.durations import humanize
 from natless.measure.recorder import CallerResult
+from natless.report.calls import after_freeze
 
 _GROUPS = {
     Phase.PUBLISH: "deliver",
@@ -94,7 +95,7 @@ def draw_waterfall(
     bars += [_draw_span(span, origin=origin, seconds=seconds) for span in record.spans]
     bars += _draw_fallback(record, origin=origin, seconds=seconds)
     return Waterfall(
-        title=title,
+        title=title + after_freeze(caller.frozen if caller else None),
         duration=humanize(finished - origin),
         bars=tuple(sorted(bars, key=lambda bar: bar.left)),
         ticks=tuple(_draw_ticks(seconds)),

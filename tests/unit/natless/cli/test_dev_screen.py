@@ -8,21 +8,31 @@ import pytest
 from rich.console import Console
 
 from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy
-from natless.cli.dev_screen import DevScreen
+from natless.cli.dev_screen import DevScreen, Network
+from natless.explain import Dropper, NetworkFacts
 from natless.journal import Fact
 
 WORKER = "0" * 32
 
 
 class Stage:
-    def __init__(self, *, width: int = 200, is_terminal: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        width: int = 200,
+        is_terminal: bool = False,
+        networks: dict[str, Network] | None = None,
+    ) -> None:
         self._stream = io.StringIO()
         console = Console(
             file=self._stream, width=width, force_terminal=is_terminal, color_system=None
         )
         self.later: list = []
         self.screen = DevScreen(
-            console, clock=lambda: "12:00:00", later=lambda _, call: self.later.append(call)
+            console,
+            clock=lambda: "12:00:00",
+            later=lambda _, call: self.later.append(call),
+            networks=networks,
         )
 
     def tell(self, kind: str, **data) -> None:
@@ -49,7 +59,7 @@ class Stage:
             generation=generation,
         )
 
-    def end(self, request_id: str, *, status=200, error="", note="", init="") -> None:
+    def end(self, request_id: str, *, status=200, error="", note="", init="", frozen=None) -> None:
         self.tell(
             "lambda.request.answered",
             request_id=request_id,
@@ -58,6 +68,7 @@ class Stage:
             seconds=0.004,
             bytes=2,
             note=note,
+            **({} if frozen is None else {"frozen": frozen}),
         )
         self.report(request_id, init=init)
 
@@ -294,3 +305,24 @@ def test_long_lines_stay_whole_in_a_file(stage):
     stage.call("r")
     stage.log("r", "x" * 500)
     assert stage.lines[1] == "         │ " + "x" * 500
+
+
+@pytest.mark.parametrize(("frozen", "words"), [(9.9, ""), (30.0, " · after 30.0 s frozen")])
+def test_a_call_says_for_how_long_its_function_had_been_frozen(stage, frozen, words):
+    stage.call("r")
+    stage.end("r", frozen=frozen)
+    assert stage.lines == [f"12:00:00 hello  GET /  200 in 4 ms{words}"]
+
+
+def test_the_network_of_a_call_is_that_of_its_function():
+    lost = Network("no-nat", NetworkFacts(in_vpc=True, dropper=Dropper.ROUTE_TABLE))
+    span = Span(Phase.CONNECT, 0.0, 3.0, Outcome.TIMEOUT, "connect.tcp", 3.0)
+    told = []
+    for networks in ({"hello": lost}, {"other": lost}):
+        stage = Stage(networks=networks)
+        stage.call("r")
+        stage.record("r", Strategy.DEPLOYED, span)
+        stage.end("r")
+        told.append(" ".join(stage.lines))
+    assert "[no-route-out]" in told[0]
+    assert "[no-route-out]" not in told[1]

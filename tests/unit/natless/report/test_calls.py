@@ -1,3 +1,5 @@
+import pytest
+
 from event_protocol.phases import InvocationRecord, Strategy
 from natless.measure import CallerResult
 from natless.report.calls import SHOWN_COUNT, draw_calls
@@ -24,6 +26,14 @@ def test_a_long_cold_call_is_cut_so_that_the_others_can_be_seen():
 def test_what_the_caller_waited_counts_where_it_is_known():
     (bar,) = draw_calls([call(5.0, 2.0)], [CallerResult("r", 1.0, 8.0)])
     assert bar.text == "call 1: 7.0 s, worker"
+
+
+@pytest.mark.parametrize(
+    ("frozen", "words"), [(None, ""), (0.9, ""), (75.0, ", after 1 min 15 s frozen")]
+)
+def test_a_call_that_found_its_function_frozen_for_long_says_so(frozen, words):
+    (bar,) = draw_calls([call(5.0, 2.0)], [CallerResult("r", 5.0, 7.0, frozen=frozen)])
+    assert bar.text == f"call 1: 2.0 s, worker{words}"
 
 
 def test_many_calls_stay_within_the_drawing():

@@ -59,6 +59,12 @@ def test_the_caller_s_wait_before_the_guest_has_the_event_is_a_bar():
     assert (tls.left, tls.width, fall.duration) == (50.0, 50.0, "2.0 s")
 
 
+def test_a_call_says_for_how_long_its_function_had_been_frozen():
+    caller = CallerResult("r", 100.0, 101.0, frozen=30.0)
+    fall = draw_waterfall(call(Span(Phase.TLS, 100.0, 101.0)), title="a call", caller=caller)
+    assert fall.title == "a call, after 30.0 s frozen"
+
+
 def test_a_caller_s_wait_of_no_account_is_no_row():
     caller = CallerResult("r", 99.99, 101.0)
     fall = draw_waterfall(call(Span(Phase.TLS, 100.0, 101.0)), title="", caller=caller)
