@@ -28,6 +28,7 @@ from relay.config import (
     RelayConfig,
 )
 from relay.service import Relay
+from tests.shell.relay_stage import api_config, start
 
 KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 LABEL = "abcdefghijklmnopqrstuvwxyz"
@@ -368,3 +369,14 @@ async def test_a_body_that_is_too_large_or_late_is_answered(relay):
         assert b" 408 " in await reader.readline()
         writer.close()
         await writer.wait_closed()
+
+
+@pytest.mark.parametrize("said", ["localhost", "relay.test:99"])
+async def test_a_public_host_has_the_port_it_names_or_that_of_tls(tmp_path, said):
+    api = api_config(verify="off")
+    async with (
+        start(tmp_path, api=api, public_host=said) as stage,
+        stage.request("GET", f"/v2/apis/{api.api_id}") as answer,
+    ):
+        host = said if ":" in said else f"{said}:{stage.relay.port}"
+        assert (await answer.json())["api"]["dns"] == {"HTTP": host, "REALTIME": host}
