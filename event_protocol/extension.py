@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from event_protocol.errors import RemoteProtocolError
 from event_protocol.phases import MARK as RECORD_MARK
-from event_protocol.phases import InvocationRecord, decode_record, encode_record
+from event_protocol.phases import InvocationRecord, decode_record
 
 
 class Feature(StrEnum):
@@ -182,9 +182,9 @@ class Cancel:
         return cls(_text(raw, "requestId"), _text(raw, "reason")[:200])
 
 
-def encode_report(record: InvocationRecord) -> bytes:
-    """REPORT: what the guest has measured of one invocation."""
-    return encode_record(record).removeprefix(RECORD_MARK).encode()
+def encode_report(line: str) -> bytes:
+    """REPORT: what the guest has measured of one invocation, from its line in the log."""
+    return line.removeprefix(RECORD_MARK).encode()
 
 
 def decode_report(body: bytes) -> InvocationRecord:

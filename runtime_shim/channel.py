@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from random import Random
 
 from event_protocol.live import Cancel, Feature, MessageCode, encode_packet, encode_report, split
-from event_protocol.phases import InvocationRecord, Outcome, Phase, Span
+from event_protocol.phases import Outcome, Phase, Span
 from runtime_shim.backoff import pauses
 from runtime_shim.breaker import OPENING
 from runtime_shim.budgets import Allowance, Profile
@@ -152,9 +152,9 @@ class DeveloperChannel:
             body = Cancel(request_id, f"{span.phase} {span.outcome}").encode()
             self._tell(Feature.CANCEL, MessageCode.CANCEL, body)
 
-    def report(self, record: InvocationRecord) -> None:
+    def report(self, line: str) -> None:
         """Tells the developer's side what was measured; best effort, and to one that wants it."""
-        self._tell(Feature.REPORT, MessageCode.REPORT, encode_report(record))
+        self._tell(Feature.REPORT, MessageCode.REPORT, encode_report(line))
 
     async def close(self) -> None:
         """Leaves the channel."""

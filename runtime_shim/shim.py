@@ -247,8 +247,9 @@ class Shim:
             spans=tuple(sorted(spans.spans, key=lambda span: span.started)),
             note=decision.note,
         )
-        self._write_line(encode_record(record))
-        self._channel.report(record)
+        line = encode_record(record)
+        self._write_line(line)
+        self._channel.report(line)
 
 
 def _trust(ca: Path | None) -> ssl.SSLContext:

@@ -33,6 +33,7 @@ from natless.worker.program import Program
 from natless.worker.reload import Edit
 
 RELOADED = "reloaded"
+DISPLACED = 30.0  # seconds for which who gave its reserve up does not take another's
 _NODE_FRAME = re.compile(r"File |at (?!.*\bnode:)")
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
@@ -64,24 +65,35 @@ class NotLoaded:
 
 
 class Reserves:
-    """Which slots keep a process in reserve: the few that were used last."""
+    """Which slots keep a process in reserve: the few that were used last.
+
+    One that had to give its own up does not take another's for a while: under load more slots are
+    used all the time than there are reserves, and would do nothing but start processes.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._slots: OrderedDict[HandlerSlot, None] = OrderedDict()
+        self._displaced: dict[HandlerSlot, float] = {}
 
-    def admit(self, slot: HandlerSlot) -> bool:
+    def admit(self, slot: HandlerSlot, *, now: float) -> bool:
         """Whether ``slot``, which was just used, may have one; another one may have to give up."""
+        is_full = slot not in self._slots and len(self._slots) >= self._limit
+        if is_full and now - self._displaced.get(slot, -DISPLACED) < DISPLACED:
+            return False
+        self._displaced.pop(slot, None)
         self._slots[slot] = None
         self._slots.move_to_end(slot)
         while len(self._slots) > self._limit:
             oldest, _ = self._slots.popitem(last=False)
+            self._displaced[oldest] = now
             oldest.drop_reserve()
         return slot in self._slots
 
     def leave(self, slot: HandlerSlot) -> None:
         """``slot`` needs none any more."""
         self._slots.pop(slot, None)
+        self._displaced.pop(slot, None)
 
 
 class HandlerSlot:
@@ -256,9 +268,12 @@ class HandlerSlot:
             when = self._clock.now() + self._budgets.reserve
             self._reserving = self._clock.call_at(when, self._reserve_now)
 
+    def _may_reserve(self) -> bool:
+        return self._reserves.admit(self, now=self._clock.now())
+
     def _reserve_now(self) -> None:
         self._reserving = None
-        if self._is_closed or self._program is None or not self._reserves.admit(self):
+        if self._is_closed or self._program is None or not self._may_reserve():
             return
         if self._reserve is not None and self._is_reserve_fit(self._program):
             return

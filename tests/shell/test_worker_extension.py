@@ -17,7 +17,7 @@ from event_protocol.live import (
     MessageCode,
     encode_report,
 )
-from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy
+from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy, encode_record
 from tests.shell.lambda_scripts import Runtime, ScriptedLauncher
 from tests.shell.test_worker_invocations import BUDGETS, Bench, echo, hang
 from tests.shell.worker_channel import GUEST, Channel
@@ -92,7 +92,7 @@ async def test_a_guest_that_announced_nothing_is_sent_no_code_of_ours(bench):
         await bench.guest.invoke("r-1", 1, **SAME)  # a repeat
         assert (await bench.guest.message()).code == MessageCode.PING
         await bench.guest.send(MessageCode.CANCEL, Cancel("r-1").encode())
-        await bench.guest.send(MessageCode.REPORT, encode_report(RECORD))
+        await bench.guest.send(MessageCode.REPORT, encode_report(encode_record(RECORD)))
         await bench.guest.invoke("r-2", 2)
         assert (await bench.guest.message()).code == MessageCode.PING
         assert (await bench.guest.message()).code == MessageCode.RESPONSE
@@ -219,13 +219,13 @@ async def test_what_a_guest_measured_is_a_fact_and_told_to_who_listens(bench):
     told: list[InvocationRecord] = []
     async with bench.worker(echo) as worker:
         end = worker.on_report(told.append)
-        await bench.guest.send(MessageCode.REPORT, encode_report(RECORD))
+        await bench.guest.send(MessageCode.REPORT, encode_report(encode_record(RECORD)))
         fact = await bench.facts.wait("worker.report.received")
         await bench.guest.send(
-            MessageCode.REPORT, encode_report(replace(RECORD, worker_id="x" * 32))
+            MessageCode.REPORT, encode_report(encode_record(replace(RECORD, worker_id="x" * 32)))
         )
         end()
-        await bench.guest.send(MessageCode.REPORT, encode_report(RECORD))
+        await bench.guest.send(MessageCode.REPORT, encode_report(encode_record(RECORD)))
         await bench.facts.wait("worker.report.received", count=2)
     assert told == [RECORD]
     assert fact.data["phases"] == [
