@@ -217,7 +217,7 @@ async function importFile(file, shown) {
 /** A failed import by Lambda's names for it. */
 function namedImportError(error, file, shown) {
   if (error instanceof SyntaxError) return syntaxFault(error, file, shown);
-  if (error?.code === 'MODULE_NOT_FOUND' || error?.code === 'ERR_MODULE_NOT_FOUND') {
+  if (error?.code === 'MODULE_NOT_FOUND') {
     return new Fault('Runtime.ImportModuleError', `Error: ${error.message}`, traceOf(error));
   }
   return error;
@@ -233,7 +233,8 @@ function syntaxFault(error, file, shown) {
   const where = place ? ` (${path.basename(place.file)}, line ${place.line})` : '';
   const lines = place ? [`  File "${place.file}", line ${place.line}`, ...place.excerpt] : [];
   const message = `SyntaxError: ${error.message}${where}`;
-  return new Fault('Runtime.UserCodeSyntaxError', message, [...lines, ...traceOf(error)]);
+  // The frames are those of Node's loader: they say nothing once the place is known.
+  return new Fault('Runtime.UserCodeSyntaxError', message, place ? lines : traceOf(error));
 }
 
 /** `file:line`, the line and a mark below it, as Node begins its report of a syntax error. */

@@ -170,7 +170,7 @@ class Worker:
         try:
             await link.publish(self._own_channel(), encode_packet(packet), give_up=give_up)
         except PublishFailed as error:
-            self._fact("worker.hello.failed", request_id="", reason=str(error))
+            self._fact("worker.word.failed", word="hello", request_id="", reason=str(error))
 
     def _hear_worker(self, body: bytes) -> None:
         developer = self._presence.hear(body)

@@ -61,6 +61,20 @@ def node_runtime_client() -> Path:
     return _once("node-ric", sources, fetch)
 
 
+def node_esbuild() -> Path:
+    """A folder whose ``node_modules`` holds esbuild; its program is a file of the package."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    sources = [HERE / "node-esbuild" / name for name in ("package.json", "package-lock.json")]
+
+    def fetch(folder: Path) -> None:
+        for source in sources:
+            shutil.copy(source, folder)
+        _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
+
+    return _once("node-esbuild", sources, fetch)
+
+
 def python_client(name: str, *, python: str) -> Path:
     """The interpreter of an environment that holds ``python/<name>.lock``."""
     lock = HERE / "python" / f"{name}.lock"

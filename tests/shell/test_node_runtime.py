@@ -249,7 +249,7 @@ async def test_what_nobody_catches_fails_the_invocation_and_ends_the_process(
 @pytest.mark.parametrize(
     ("code", "handler", "error_type", "words"),
     [
-        ("import 'no-such-module';", "app.handler", "Runtime.ImportModuleError", "no-such-module"),
+        ("import 'no-such-module';", "app.handler", "Error", "no-such-module"),
         ("", "missing.handler", "Runtime.ImportModuleError", "Cannot find module 'missing'"),
         ("export const handler = 7;", "app.handler", "Runtime.HandlerNotFound", "not a function"),
         ("", "app.handler", "Runtime.HandlerNotFound", "app.handler is undefined or not exported"),
@@ -270,6 +270,13 @@ async def test_code_that_cannot_be_loaded_is_an_init_error_and_ends_the_process(
 
 
 @pytest.mark.parametrize("file", ["app.mjs", "app.cjs"])
+async def test_a_package_that_is_required_in_vain_is_an_import_error(tmp_path):
+    async with runtime(tmp_path, "require('no-such-module');", file="app.cjs") as (api, _):
+        said = await init_error(api)
+    assert said["errorType"] == "Runtime.ImportModuleError"
+    assert said["errorMessage"].startswith("Error: Cannot find module 'no-such-module'")
+
+
 async def test_a_syntax_error_is_told_with_its_place(tmp_path, file):
     code = "const n = 1;\nconst m = 2;\nconst handler = (;\n"
     async with runtime(tmp_path, code, file=file) as (api, _):
