@@ -269,7 +269,6 @@ async def test_code_that_cannot_be_loaded_is_an_init_error_and_ends_the_process(
         assert await process.wait() == 129
 
 
-@pytest.mark.parametrize("file", ["app.mjs", "app.cjs"])
 async def test_a_package_that_is_required_in_vain_is_an_import_error(tmp_path):
     async with runtime(tmp_path, "require('no-such-module');", file="app.cjs") as (api, _):
         said = await init_error(api)
@@ -277,6 +276,7 @@ async def test_a_package_that_is_required_in_vain_is_an_import_error(tmp_path):
     assert said["errorMessage"].startswith("Error: Cannot find module 'no-such-module'")
 
 
+@pytest.mark.parametrize("file", ["app.mjs", "app.cjs"])
 async def test_a_syntax_error_is_told_with_its_place(tmp_path, file):
     code = "const n = 1;\nconst m = 2;\nconst handler = (;\n"
     async with runtime(tmp_path, code, file=file) as (api, _):
