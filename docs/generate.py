@@ -308,12 +308,11 @@ def _attributes(cls: type) -> dict[str, str]:
 
 def cli_page() -> str:
     import click
-    import typer.main
 
-    from natless.cli.__main__ import app
+    from natless.cli.__main__ import make_command
 
     os.environ["COLUMNS"] = "100"
-    root = typer.main.get_command(app)
+    root = make_command()
     parts = ["# Command line\n\n`natless --help` and `natless COMMAND --help` print the same.\n"]
 
     def walk(command: click.Command, path: list[str]) -> None:

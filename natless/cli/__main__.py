@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from natless.cli.demo import demo
 from natless.cli.dev import dev
 from natless.cli.doctor import doctor
+from natless.cli.help_words import name_values
 from natless.cli.invoke import invoke
 from natless.cli.relay import relay
 from natless.cli.running import Interrupted, Terminated
@@ -55,10 +56,15 @@ def _root(
     """
 
 
+def make_command() -> Any:  # noqa: ANN401  a class of typer's own
+    """The whole command line, as it is run and as it is documented."""
+    return name_values(typer.main.get_command(app))
+
+
 def main() -> None:
     """Runs the command line; what went wrong becomes one message, its next step and a code."""
     try:
-        app(prog_name="natless")
+        make_command()(prog_name="natless")
     except NatlessError as error:
         _say(f"natless: {error}")
         if error.hint:

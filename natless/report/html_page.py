@@ -20,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from event_protocol.phases import InvocationRecord
-from natless.explain.verdict import Certainty
+from natless.explain.verdict import Certainty, Verdict
 from natless.measure.compare import compare
 from natless.measure.durations import humanize
 from natless.report.calls import CallBar, draw_calls
@@ -45,6 +45,7 @@ class TopologyView:
 
     Attributes:
         run: the topology.
+        look: ``good``; ``but`` where the network works and something else does not; ``bad``.
         p50_width: percent of the longest p99 of the page.
         p99_at: percent of it.
         factor: how many times the fastest topology's p50.
@@ -57,6 +58,7 @@ class TopologyView:
     """
 
     run: TopologyRun
+    look: str
     p50_width: float
     p99_at: float
     factor: float | None
@@ -154,6 +156,7 @@ def _view_topologies(topologies: tuple[TopologyRun, ...]) -> list[TopologyView]:
     return [
         TopologyView(
             run=topology,
+            look=_choose_look(topology.verdict),
             p50_width=round(topology.latency.p50 / longest * 100, 3),
             p99_at=round(topology.latency.p99 / longest * 100, 3),
             factor=comparison.factors.get(topology.name) if comparison else None,
@@ -166,6 +169,12 @@ def _view_topologies(topologies: tuple[TopologyRun, ...]) -> list[TopologyView]:
         )
         for topology in topologies
     ]
+
+
+def _choose_look(verdict: Verdict) -> str:
+    if not verdict.works:
+        return "bad"
+    return "good" if verdict.cause == "works" else "but"
 
 
 def _choose_waterfalls(topology: TopologyRun) -> Iterable[Waterfall]:

@@ -142,7 +142,7 @@ def _rows(
 def _style_of(topology: TopologyRun) -> str:
     if not topology.kept:
         return "bold red"
-    return "green" if topology.verdict.works else "yellow"
+    return "green" if topology.verdict.cause == "works" else "yellow"
 
 
 def _remarks(topology: TopologyRun) -> Iterator[tuple[Text, int]]:
