@@ -74,7 +74,7 @@ def test_the_page_is_well_formed_and_says_what_happened():
     text = visible(make_document())
     assert "The function reaches your machine on 2 of 4 networks" in text
     assert "On no-nat a caller waits 3.0 s instead of 10 ms" in text
-    assert "Every network showed what it promises." in text
+    assert "Every network showed what it promises, on Linux network namespaces." in text
     assert "The name resolved to 198.51.100.10, but the SYN got no answer" in text
     assert "Add a NAT gateway (or a NAT instance)" in text
 
