@@ -220,8 +220,8 @@ def exit_codes_page() -> str:
 
 Each error is one line on standard error, followed by one line with the next step.
 
-`natless doctor` exits with 0 when one of `natless demo`, `natless demo --network docker` and
-`docker compose up` works on the machine, and all that `--need` names; with 3 otherwise.
+`natless doctor` exits with 0 when one of `natless demo` and `docker compose up` works on the
+machine, and all that `--need` names; with 3 otherwise.
 [What it says](../howto/check-your-machine.md).
 """
 

@@ -34,7 +34,7 @@ def doctor(
 ) -> None:
     """Try everything that natless needs on this machine; each is OK, or comes with the fix.
 
-    Ends with what the machine can do: `natless demo`, the same on Docker, `docker compose up`.
+    Ends with what the machine can do: `natless demo` by namespaces or Docker, `docker compose up`.
     Exits with 0 when one of them works, and all that `--need` names; with 3 otherwise. Leaves
     nothing.
     """
@@ -82,14 +82,15 @@ def _print_conclusion(conclusion: Conclusion) -> None:
     typer.echo("")
     for line in _wrap(conclusion.sentence, _width() + _INDENT):
         typer.echo(line)
-    typer.echo(f"next: {conclusion.next_step}")
+    for word, step in zip(("next", "then"), conclusion.next_steps, strict=False):
+        typer.echo(f"{word}: {step}")
 
 
 def _print_document(findings: list[Finding], conclusion: Conclusion) -> None:
     document = {
         "works": {str(each): each in conclusion.works for each in Ability},
         "sentence": conclusion.sentence,
-        "next": conclusion.next_step,
+        "next": list(conclusion.next_steps),
         "findings": [asdict(each) for each in findings],
     }
     typer.echo(json.dumps(document, indent=2))

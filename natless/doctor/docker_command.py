@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from natless.doctor.finding import Seen
+from natless.run_directory import open_run_directory
 from natless.vpc.docker_owner import LAB, OWNER, Owner
 from natless.vpc.model import ADDRESSES
 
@@ -101,7 +102,9 @@ def check_build() -> Seen:
         )
     name = f"natless-doctor:{os.getpid()}"
     try:
-        _docker("build", "--quiet", "--tag", name, "-", text=f"FROM scratch\nLABEL {LAB}=doctor\n")
+        with open_run_directory() as scratch:  # a build from standard input leaves folders
+            (scratch / "Dockerfile").write_text(f"FROM scratch\nLABEL {LAB}=doctor\n")
+            _docker("build", "--quiet", "--tag", name, str(scratch))
         _docker("image", "rm", name)
     except _CannotAsk as error:
         return _lacks(str(error))
@@ -211,8 +214,8 @@ def _shorten(line: str) -> str:
     return line.removesuffix(" Is the docker daemon running?").rstrip(".")
 
 
-def _docker(*arguments: str, text: str = "") -> str:
-    """What the command prints; it may read ``text``.
+def _docker(*arguments: str) -> str:
+    """What the command prints.
 
     Raises:
         _CannotAsk: it is not there, hangs, or ends with an error.
@@ -220,7 +223,6 @@ def _docker(*arguments: str, text: str = "") -> str:
     try:
         done = subprocess.run(
             ["docker", *arguments],
-            input=text,
             env=os.environ | {"DOCKER_BUILDKIT": "1"},
             capture_output=True,
             text=True,

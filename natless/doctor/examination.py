@@ -49,12 +49,13 @@ class Check:
         except Exception as error:  # whatever a machine may have in store: the others still count
             said = f"the check itself failed: {type(error).__name__}: {error}"
             seen = Seen.lacks(said, "Please report it with this output.")
-        return Finding(self.name, seen.state, seen.said, seen.fix, self.needed_for)
+        fix = seen.fix.removeprefix("Run: ")  # of hints that stand in a sentence elsewhere
+        return Finding(self.name, seen.state, seen.said, fix, self.needed_for)
 
 
-_ALL = tuple(Ability)
-_DEMOS = (Ability.DEMO, Ability.DOCKER_DEMO)
-_DOCKER = (Ability.DOCKER_DEMO, Ability.COMPOSE)
+_DEMOS = (Ability.NETNS, Ability.DOCKER)
+_DOCKERS = (Ability.DOCKER, Ability.COMPOSE)
+_ALL = (*_DEMOS, Ability.COMPOSE)
 
 CHECKS: tuple[Check, ...] = (
     Check("python", check_python, _DEMOS),
@@ -67,12 +68,12 @@ CHECKS: tuple[Check, ...] = (
     Check("handlers", check_handlers, _DEMOS),
     Check("names", check_names, _DEMOS),
     Check("addresses", check_addresses, _DEMOS),
-    Check("namespaces", check_namespaces, (Ability.DEMO,)),
-    Check("lab", check_lab, (Ability.DEMO,)),
-    Check("docker engine", check_engine, _DOCKER),
-    Check("docker network", check_network, _DOCKER),
-    Check("docker build", check_build, (Ability.DOCKER_DEMO,)),
-    Check("docker lab", check_docker_lab, (Ability.DOCKER_DEMO,)),
+    Check("namespaces", check_namespaces, (Ability.NETNS,)),
+    Check("lab", check_lab, (Ability.NETNS,)),
+    Check("docker engine", check_engine, _DOCKERS),
+    Check("docker network", check_network, _DOCKERS),
+    Check("docker build", check_build, (Ability.DOCKER,)),
+    Check("docker lab", check_docker_lab, (Ability.DOCKER,)),
     Check("docker compose", check_compose, (Ability.COMPOSE,)),
     Check("leftovers", check_leftovers),
 )
@@ -91,29 +92,40 @@ class Conclusion:
     Attributes:
         works: what this machine can do.
         sentence: the same for a reader, with what is in the way of the rest.
-        next_step: a command to type, or what to do before.
+        next_steps: what to type or to do, in this order.
     """
 
     works: tuple[Ability, ...]
     sentence: str
-    next_step: str
+    next_steps: tuple[str, ...]
 
 
 def conclude(findings: Sequence[Finding]) -> Conclusion:
     """What works, what does not and why, and what to do next."""
-    in_the_way = {ability: _first_obstacle(findings, ability) for ability in Ability}
-    works = tuple(ability for ability, finding in in_the_way.items() if finding is None)
-    others = {ability: finding for ability, finding in in_the_way.items() if finding is not None}
-    if works:
-        sentence = f"{_join(works)} {'works' if len(works) == 1 else 'work'} on this machine"
-        return Conclusion(works, _add_rest(sentence, others), works[0].command)
-    commands = _join(tuple(Ability), conjunction="nor")
-    first = others[Ability.DEMO]
-    return Conclusion(
-        (),
-        f"Neither {commands} works on this machine yet: {_tell(first)}.",
-        f"{first.fix.rstrip('.')}. Then again: {AGAIN}",
-    )
+    obstacles = {ability: _first_obstacle(findings, ability) for ability in _ALL}
+    works = {ability for ability, finding in obstacles.items() if finding is None}
+    if works & {*_DEMOS}:
+        works.add(Ability.DEMO)
+    if not works:
+        first = obstacles[Ability.NETNS]
+        assert first is not None
+        return Conclusion(
+            (),
+            f"Neither {_join((Ability.DEMO, Ability.COMPOSE), word='nor')} works on this machine"
+            f" yet: {_tell(first)}.",
+            (first.fix, AGAIN),
+        )
+    in_order = tuple(ability for ability in Ability if ability in works)
+    told = _choose_words(works)
+    sentence = f"{_join(told)} {'works' if len(told) == 1 else 'work'} on this machine"
+    others = {ability: finding for ability, finding in obstacles.items() if finding is not None}
+    return Conclusion(in_order, _add_rest(sentence, others, works), (told[0].command,))
+
+
+def _choose_words(works: set[Ability]) -> tuple[Ability, ...]:
+    """What to name: how the demo does it matters only where one can choose."""
+    unsaid = {Ability.NETNS} if works >= {*_DEMOS} else {*_DEMOS}
+    return tuple(ability for ability in Ability if ability in works - unsaid)
 
 
 def _first_obstacle(findings: Sequence[Finding], ability: Ability) -> Finding | None:
@@ -123,20 +135,19 @@ def _first_obstacle(findings: Sequence[Finding], ability: Ability) -> Finding | 
     return next(iter(lacks or needed), None)
 
 
-def _add_rest(sentence: str, others: dict[Ability, Finding]) -> str:
+def _add_rest(sentence: str, others: dict[Ability, Finding], works: set[Ability]) -> str:
     if not others:
         return f"{sentence}."
+    told = tuple(others) if Ability.DEMO in works else (Ability.DEMO,)
     reasons = list(dict.fromkeys(_tell(finding) for finding in others.values()))
-    verb = "does" if len(others) == 1 else "do"
-    commands = _join(tuple(others), conjunction="and")
-    return f"{sentence}; {commands} {verb} not: {'; '.join(reasons)}."
+    verb = "does" if len(told) == 1 else "do"
+    return f"{sentence}; {_join(told)} {verb} not: {'; '.join(reasons)}."
 
 
 def _tell(finding: Finding) -> str:
     return f"{finding.name}: {finding.said}"
 
 
-def _join(abilities: Sequence[Ability], *, conjunction: str = "and") -> str:
-    commands = [f"`{ability.command}`" for ability in abilities]
-    *rest, last = commands
-    return f"{', '.join(rest)} {conjunction} {last}" if rest else last
+def _join(abilities: Sequence[Ability], *, word: str = "and") -> str:
+    *rest, last = [f"`{ability.command}`" for ability in abilities]
+    return f"{', '.join(rest)} {word} {last}" if rest else last

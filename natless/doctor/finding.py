@@ -18,8 +18,9 @@ class State(StrEnum):
 class Ability(StrEnum):
     """What a machine can do for somebody who wants to use natless."""
 
-    DEMO = "demo"
-    DOCKER_DEMO = "docker-demo"
+    DEMO = "demo"  # by one of the next two: the demo takes whichever is there
+    NETNS = "netns"
+    DOCKER = "docker"
     COMPOSE = "compose"
 
     @property
@@ -30,7 +31,8 @@ class Ability(StrEnum):
 
 _COMMANDS = {
     Ability.DEMO: "natless demo",
-    Ability.DOCKER_DEMO: "natless demo --network docker",
+    Ability.NETNS: "natless demo --network netns",
+    Ability.DOCKER: "natless demo --network docker",
     Ability.COMPOSE: "docker compose up",
 }
 

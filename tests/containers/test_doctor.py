@@ -65,9 +65,9 @@ def clashing(engine):
 
 def test_both_ways_to_use_docker_work_and_nothing_is_left(engine, tmp_path):
     before = made("network", "")
-    code, said, found = ask(tmp_path, "--need", "docker-demo", "--need", "compose")
+    code, said, found = ask(tmp_path, "--need", "docker", "--need", "compose")
     assert code == 0, said
-    assert said["works"]["docker-demo"]
+    assert said["works"]["docker"]
     assert said["works"]["compose"]
     assert {found[name]["state"] for name in found if name.startswith("docker")} == {"ok"}
     assert found["leftovers"]["state"] == "ok"
@@ -101,7 +101,7 @@ def test_a_lab_of_a_killed_run_is_told_and_swept(engine, tmp_path, tmp_path_fact
     assert "the Docker lab" in seen.said
     assert check_network().fix == "natless doctor --sweep"
     assert made("container")
-    code, _, found = ask(tmp_path, "--sweep", "--need", "docker-demo")
+    code, _, found = ask(tmp_path, "--sweep", "--need", "docker")
     assert code == 0
     assert found["leftovers"]["state"] == "ok"
     assert made("container") == []
