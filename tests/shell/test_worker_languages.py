@@ -285,6 +285,26 @@ async def test_a_bootstrap_can_fail_an_invocation(bench):
         assert await bench.result(1) == [0, 1]
 
 
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+@pytest.mark.parametrize("language", ["shell"])
+async def test_a_bootstrap_may_be_a_program_that_is_compiled_anew(bench):
+    async def build(version: int) -> None:
+        made = str(bench.folder / "made")
+        options = ["-D_GNU_SOURCE", f"-DVERSION={version}", "-o", made]
+        argv = ["cc", *options, str(Path(__file__).with_name("bootstrap.c"))]
+        compiler = await asyncio.create_subprocess_exec(*argv)
+        assert await compiler.wait() == 0
+        (bench.folder / "made").replace(bench.folder / "bootstrap")
+
+    await build(1)
+    async with bench.worker():
+        await bench.guest.introduce()
+        assert await bench.result({"n": 1}) == [1, {"n": 1}]
+        await build(2)
+        await bench.facts.wait("worker.reload.complete")
+        assert await bench.result("again") == [2, "again"]
+
+
 @pytest.mark.parametrize("language", ["shell"])
 async def test_awslambdaric_is_a_bootstrap(bench):
     bench.save("def handler(event, context):\n    return [1, event]\n", "app.py")
