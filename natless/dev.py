@@ -15,7 +15,7 @@ import shlex
 import socket
 import string
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,8 +24,10 @@ from typing import Any
 
 from natless.certificates import Authority, CertificatePair, aws_names
 from natless.deployed import deploy, locate
+from natless.dev_network import DevNetwork
 from natless.errors import UsageError
 from natless.journal import Journal
+from natless.lab import VpcLauncher
 from natless.lambda_host.destinations import EventConfig
 from natless.lambda_host.door import listen_on_loopback, open_door
 from natless.lambda_host.function_url import make_function_url
@@ -37,6 +39,9 @@ from natless.relay_process import RelayReady, start_relay
 from natless.runtimes import Code
 from natless.settings import FunctionSettings, Settings
 from natless.shim_archive import shim_archive
+from natless.topology_door import add_topology_routes
+from natless.vpc.netns import NetnsVpc
+from natless.vpc.topologies import find
 from natless.worker import LocalFunction, Worker, WorkerConfig
 
 APP = "natless"
@@ -112,10 +117,12 @@ class _Ground:
         relay: the channel.
         launchers: what starts their processes, by the network they are in; that of this machine
             has no name.
+        network: all that are not this machine's, to be changed.
     """
 
     relay: RelayReady
     launchers: Mapping[str, Launcher]
+    network: DevNetwork
 
     def hosts(self, topology: str) -> tuple[str, str]:
         """The channel's realtime and HTTP host, as a function in a network reaches them."""
@@ -166,6 +173,8 @@ async def open_dev(
                 else None,
             )
             hosts.append(await stack.enter_async_context(host))
+            if find_topology(function, settings):
+                ground.network.add_host(host)
         service = await stack.enter_async_context(
             LambdaService(
                 hosts,
@@ -178,7 +187,9 @@ async def open_dev(
             app = make_function_url(service, function.name, hosts=settings.dev.hosts)
             port = await stack.enter_async_context(open_door(app, door))
             service.urls[function.name] = f"http://127.0.0.1:{port}/"
-        port = await stack.enter_async_context(open_door(make_invoke_api(service), doors[0]))
+        app = make_invoke_api(service)
+        add_topology_routes(app, ground.network)
+        port = await stack.enter_async_context(open_door(app, doors[0]))
         yield Dev(
             invoke=f"http://127.0.0.1:{port}",
             functions=tuple(
@@ -265,11 +276,12 @@ async def _open_ground(
     label = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(26))
     launchers: dict[str, Launcher] = {"": HostLauncher()}
     listening: list[socket.socket] = []
-    names_of_networks = {find_topology(each, settings) for each in settings.registry()}
-    for number, name in enumerate(sorted(names_of_networks - {""})):
+    names_of_networks = {find_topology(each, settings) for each in settings.registry()} - {""}
+    network = _make_network(settings.dev.topology, names_of_networks, journal=journal)
+    for number, name in enumerate(sorted(names_of_networks)):
         # each has a folder of its own for its sockets
         (place := directory / f"n{number}").mkdir()
-        launchers[name], sockets = await _open_network(
+        vpc = await _open_network(
             name,
             settings,
             stack,
@@ -280,7 +292,9 @@ async def _open_ground(
             progress=progress,
             directory=place,
         )
-        listening.extend(sockets)
+        launchers[name] = VpcLauncher(vpc)
+        network.add_vpc(vpc)
+        listening.extend(vpc.relay_sockets)
     with progress.step("relay: the AppSync Events channel"):
         relay = await stack.enter_async_context(
             start_relay(
@@ -296,7 +310,13 @@ async def _open_ground(
                 subscription_lag=settings.relay.subscription_lag,
             )
         )
-    return _Ground(relay, launchers)
+    return _Ground(relay, launchers, network)
+
+
+def _make_network(default: str, names: Collection[str], *, journal: Journal) -> DevNetwork:
+    """What is changed by ``natless topology set``; nothing at first."""
+    first = default if default in names else min(names, default="")
+    return DevNetwork(topology=find(first) if first else None, journal=journal)
 
 
 async def _open_network(
@@ -310,13 +330,8 @@ async def _open_network(
     journal: Journal,
     progress: Progress,
     directory: Path,
-) -> tuple[Launcher, tuple[socket.socket, ...]]:
-    """The VPC with its topology: how to start functions in it, and where the relay listens."""
-    # They take a moment to import, and nobody needs them on this machine's own network.
-    from natless.lab import VpcLauncher
-    from natless.vpc.netns import NetnsVpc
-    from natless.vpc.topologies import find
-
+) -> NetnsVpc:
+    """The VPC with its topology."""
     topology = find(name)
     with progress.step(f"network: {topology.name}, {topology.title}"):
         vpc = await stack.enter_async_context(
@@ -330,7 +345,7 @@ async def _open_network(
             )
         )
         await vpc.apply(topology)
-    return VpcLauncher(vpc), vpc.relay_sockets
+    return vpc
 
 
 def _make_worker(

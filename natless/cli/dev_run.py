@@ -99,7 +99,7 @@ def print_ready(dev: Dev, console: Console) -> None:
     source = min(os.path.relpath(first.code.source), str(first.code.source), key=len)
     is_one = len({each.topology for each in dev.functions}) == 1
     where = f" in the network {first.topology}" if is_one and first.topology else ""
-    port = "" if dev.invoke.endswith(":9400") else f" --endpoint {dev.invoke}"
+    port = _at(dev, "--endpoint")
     console.print(Text(f"\nready{where}: ", style="bold green") + Text(first.url, style="bold"))
     for other in dev.functions[1:]:
         console.print(Text(f"       {other.name}: {other.url}"), soft_wrap=True)
@@ -113,11 +113,23 @@ def print_ready(dev: Dev, console: Console) -> None:
         ("call it", f"curl {first.url}"),
         ("edit it", f"{shlex.quote(source)}, save, and call again"),
         ("invoke it", f"natless invoke {first.name}{port} --data '{{\"n\": 1}}'"),
+        *((("change it", _tell_change(dev)),) if first.topology else ()),
         *(("debug it", _tell_debugger(each)) for each in dev.functions if each.debug_port),
     ):
         console.print(Text(f"  {step:<11}", style="cyan") + Text(text), soft_wrap=True)
     console.print(Text(f"  AWS SDKs: AWS_ENDPOINT_URL_LAMBDA={dev.invoke}", style="dim"))
     console.print(Text("  Ctrl-C ends it and leaves nothing.\n", style="dim"))
+
+
+def _at(dev: Dev, flag: str) -> str:
+    """What a command must be told of a port that is not the usual one."""
+    return "" if dev.invoke.endswith(":9400") else f" {flag} {dev.invoke}"
+
+
+def _tell_change(dev: Dev) -> str:
+    """A network that answers otherwise than the present one."""
+    other = "nat" if dev.functions[0].topology == "no-nat" else "no-nat"
+    return f"natless topology set {other}{_at(dev, '--control')}"
 
 
 def _tell_debugger(function: DevFunction) -> str:

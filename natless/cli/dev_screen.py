@@ -27,6 +27,8 @@ from natless.explain.evidence import Evidence, NetworkFacts
 from natless.explain.seen import describe_seen
 from natless.journal import Fact
 from natless.measure.durations import humanize
+from natless.scenario.network_facts import describe_network
+from natless.vpc.topologies import find
 
 HEADER_AFTER = 1.0  # seconds without a word until a call that still runs is shown
 FROZEN_LONG = 10.0  # seconds that a connection may not have survived
@@ -189,8 +191,14 @@ class DevScreen:
                 self._say(function, f"event: tried again in {seconds}", style="yellow")
             case "lambda.event.dropped":
                 self._say(function, "event: given up, as AWS would", style="red")
-            case "vpc.topology.applied":
-                self._say("network", f"is now {fact.data['topology']}", style="cyan")
+            case "dev.network.changed":
+                self._change_network(str(fact.data["topology"]), list(fact.data["functions"]))
+
+    def _change_network(self, name: str, functions: list[str]) -> None:
+        topology = find(name)
+        known = Network(name, describe_network(topology, syns_dropped=None))
+        self._networks = {**self._networks, **dict.fromkeys(functions, known)}
+        self._say("network", f"is now {name}: {topology.promise.text}", style="cyan")
 
     # -- calls -------------------------------------------------------------------------------
 

@@ -6,19 +6,24 @@ import json
 import os
 import urllib.error
 import urllib.request
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from natless.vpc.model import Topology
+
 DEFAULT_CONTROL = "http://127.0.0.1:9400"
-"""Where ``docker compose up`` publishes the control port."""
+"""Where ``docker compose up`` publishes the control port, and ``natless dev`` its Invoke API."""
 
 REQUEST_BUDGET = 30.0
 """Seconds until the control port must have answered; a change takes milliseconds, a proof some."""
 
 topology_app = typer.Typer(
     no_args_is_help=True,
-    help="The networks there are, and the one that `docker compose up` has now.",
+    help="The networks there are, and the one that `docker compose up` or `natless dev` has now.",
 )
 
 Control = Annotated[
@@ -45,11 +50,24 @@ def list_topologies(
         ]
         typer.echo(json.dumps({"current": current, "topologies": rows}, indent=2))
         return
-    names = max(map(len, TOPOLOGIES))
-    promises = max(len(each.promise.text) for each in TOPOLOGIES.values())
-    for each in TOPOLOGIES.values():
+    width = get_terminal_size(fallback=(200, 24)).columns  # a pipe takes any line
+    for line in render_list(TOPOLOGIES.values(), current=current, width=width):
+        typer.echo(line)
+
+
+def render_list(
+    topologies: Iterable[Topology], *, current: str | None, width: int
+) -> Iterator[str]:
+    """One line each; a narrow terminal has no room for what they are."""
+    rows = list(topologies)
+    names = max(len(each.name) for each in rows)
+    promises = max(len(each.promise.text) for each in rows)
+    titles = max(len(each.title) for each in rows)
+    has_room = width >= names + promises + titles + 6
+    for each in rows:
         mark = "*" if each.name == current else " "
-        typer.echo(f"{mark} {each.name:<{names}}  {each.promise.text:<{promises}}  {each.title}")
+        line = f"{mark} {each.name:<{names}}  {each.promise.text:<{promises}}"
+        yield f"{line}  {each.title}" if has_room else line.rstrip()
 
 
 @topology_app.command("show")
@@ -65,8 +83,9 @@ def show(
     name = name or _find_current(control)
     if name is None:
         raise UsageError(
-            "no lab answers, so there is no current network",
-            hint="Name one, such as no-nat, or start the lab: docker compose up",
+            "no lab with a network answers, so there is no current one",
+            hint="Name one, such as no-nat, or start a lab: docker compose up, or natless dev"
+            " --topology nat",
         )
     typer.echo(draw_topology(find(name)), nl=False)
 
@@ -105,7 +124,8 @@ def _find_current(control: str | None) -> str | None:
     from natless.errors import NatlessError
 
     try:
-        return str(_ask(control, "/topology")["current"])
+        current = _ask(control, "/topology")["current"]
+        return None if current is None else str(current)
     except NatlessError:
         return None
 
@@ -121,17 +141,21 @@ def _ask(control: str | None, path: str, *, method: str = "GET") -> Any:  # noqa
             return json.load(response)
     except urllib.error.HTTPError as error:
         with error:
-            said = _read_error(error.read())
-        raise ComponentFailed(said, hint="docker compose logs control says more") from error
+            said, hint = _read_error(error.read())
+        raise ComponentFailed(said, hint=hint) from error
     except (OSError, ValueError) as error:
         raise EnvironmentLacks(
             f"no control port answers at {base}",
-            hint="Start the lab: docker compose up; NATLESS_CONTROL names another address.",
+            hint="Start a lab: docker compose up, or natless dev --topology nat; --control or"
+            " NATLESS_CONTROL names another address.",
         ) from error
 
 
-def _read_error(body: bytes) -> str:
+def _read_error(body: bytes) -> tuple[str, str]:
+    """What was said, and the next step."""
     try:
-        return str(json.loads(body)["error"])
+        said = json.loads(body)
+        return str(said["error"]), str(said["next"] or "")
     except (ValueError, KeyError, TypeError):
-        return body.decode(errors="replace").strip()
+        words = body.decode(errors="replace").strip()
+        return words, "does another program listen there? --control names the lab's address"

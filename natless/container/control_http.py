@@ -3,10 +3,7 @@
 ==============================================  ==================================================
 ``POST /invoke``                                the function's answer; the body is the event
 ``POST /2015-03-31/functions/NAME/invocations``  the same as AWS's Invoke, for its SDKs
-``GET /topology``                               every network, and which one holds
-``PUT /topology/NAME``                          change it; ``?keep`` keeps running environments,
-                                                ``?verify`` proves its promise by probes
-``GET /topology/NAME``                          a drawing of it
+``GET /topology``, ``PUT /topology/NAME``       see :mod:`natless.topology_door`
 ``GET /verdict``                                what is wrong, in a sentence
 ``GET /report``, ``GET /report.json``           everything that was seen
 ==============================================  ==================================================
@@ -19,7 +16,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,21 +23,16 @@ from aiohttp import web
 
 from natless.container.dev_loop import DevLoop
 from natless.container.first_screen import render_first_screen
-from natless.errors import NatlessError, UsageError
 from natless.lambda_host.host import MAX_REQUEST_BYTES
 from natless.report.document import TopologyRun
 from natless.report.html_page import render_html
 from natless.report.json_doc import render_json
-from natless.vpc.drawing import draw_topology
-from natless.vpc.model import Topology
-from natless.vpc.topologies import TOPOLOGIES, find
+from natless.topology_door import Handler, add_topology_routes, explain_errors
 
 LOOP: web.AppKey[DevLoop] = web.AppKey("loop", DevLoop)
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "control"})
 _NO_CALL = "No call was made on this network yet: curl -d '{}' http://HOST/invoke\n"
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def make_app(loop: DevLoop) -> web.Application:
@@ -53,9 +44,7 @@ def make_app(loop: DevLoop) -> web.Application:
     app.router.add_get("/", _show_first_screen)
     app.router.add_post("/invoke", _invoke)
     app.router.add_post("/2015-03-31/functions/{name}/invocations", _invoke_as_aws)
-    app.router.add_get("/topology", _list_topologies)
-    app.router.add_get("/topology/{name}", _draw)
-    app.router.add_put("/topology/{name}", _change)
+    add_topology_routes(app, loop)
     app.router.add_get("/verdict", _tell_verdict)
     app.router.add_get("/report", _report)
     app.router.add_get("/report.json", _report_json)
@@ -73,11 +62,7 @@ async def _refuse_strangers(request: web.Request, handler: Handler) -> web.Strea
 
 @web.middleware
 async def _explain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except NatlessError as error:
-        status = 404 if isinstance(error, UsageError) else 500
-        return web.json_response({"error": str(error), "next": error.hint}, status=status)
+    return await explain_errors(handler)(request)
 
 
 async def _show_first_screen(request: web.Request) -> web.Response:
@@ -126,30 +111,6 @@ async def _invoke_as_aws(request: web.Request) -> web.Response:
     )
 
 
-async def _list_topologies(request: web.Request) -> web.Response:
-    current = request.app[LOOP].current
-    topologies = [_describe(each) for each in TOPOLOGIES.values()]
-    return _json({"current": current.name, "topologies": topologies})
-
-
-async def _draw(request: web.Request) -> web.Response:
-    return web.Response(text=draw_topology(find(request.match_info["name"])))
-
-
-async def _change(request: web.Request) -> web.Response:
-    loop = request.app[LOOP]
-    topology = find(request.match_info["name"])
-    seconds = await loop.change(topology, keep="keep" in request.query)
-    said: dict[str, Any] = {**_describe(topology), "seconds": round(seconds, 4)}
-    if "verify" in request.query:
-        probes = await loop.verify()
-        said["kept"] = all(probe.kept for probe in probes)
-        said["probes"] = [
-            {"name": probe.name, "kept": probe.kept, "seen": probe.seen} for probe in probes
-        ]
-    return _json(said)
-
-
 async def _tell_verdict(request: web.Request) -> web.Response:
     run = await request.app[LOOP].describe_current()
     if run is None:
@@ -172,10 +133,6 @@ async def _report(request: web.Request) -> web.Response:
 async def _report_json(request: web.Request) -> web.Response:
     document = await request.app[LOOP].report()
     return web.Response(text=render_json(document), content_type="application/json")
-
-
-def _describe(topology: Topology) -> dict[str, Any]:
-    return {"name": topology.name, "title": topology.title, "promise": topology.promise.text}
 
 
 def _describe_run(run: TopologyRun) -> dict[str, Any]:

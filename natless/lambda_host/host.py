@@ -81,6 +81,8 @@ class LambdaHost:
         self._environments: list[ExecutionEnvironment] = []
         self._idle: list[ExecutionEnvironment] = []
         self._serving: dict[asyncio.Task[None], ExecutionEnvironment] = {}
+        self._retired: set[ExecutionEnvironment] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,8 +96,11 @@ class LambdaHost:
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
-        await asyncio.gather(*(environment.close() for environment in self._environments))
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        rest = {*self._environments, *self._retired}
+        await asyncio.gather(*(environment.close() for environment in rest))
         self._environments.clear()
+        self._retired.clear()
         self._idle.clear()
 
     @property
@@ -173,6 +178,26 @@ class LambdaHost:
         task.add_done_callback(self._serving.pop)
         return await invocation.result
 
+    def renew(self) -> None:
+        """Lets the next call have a new environment, as after a change of the function's settings.
+
+        Who is busy answers first. The old ones do not count any more.
+        """
+        self._retired |= set(self._environments)
+        self._environments.clear()
+        for environment in self._idle:
+            self._end_retired(environment)
+        self._idle.clear()
+
+    def _end_retired(self, environment: ExecutionEnvironment) -> None:
+        async def end() -> None:
+            await environment.close()
+            self._retired.discard(environment)
+
+        task = asyncio.create_task(end())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
     async def settled(self) -> None:
         """Returns once no environment is busy and what they printed is in the journal."""
         while self._serving:
@@ -187,12 +212,17 @@ class LambdaHost:
                 invocation.result.cancel()
             raise
         except Exception as error:  # the caller learns of it; the environment is given up
-            self._environments.remove(environment)
+            if environment in self._environments:
+                self._environments.remove(environment)
+            self._retired.discard(environment)
             await environment.close()
             if not invocation.result.done():
                 invocation.result.set_exception(error)
             return
-        self._idle.append(environment)
+        if environment in self._retired:
+            self._end_retired(environment)
+        else:
+            self._idle.append(environment)
 
     async def _take(self) -> ExecutionEnvironment | None:
         """An environment for the caller alone; None when there is none to be had."""
