@@ -538,3 +538,46 @@ async def test_a_reserved_concurrency_of_zero_throttles_every_call():
 def test_a_concurrency_below_zero_is_refused():
     with pytest.raises(ValueError, match="at least 0"):
         LambdaHost(SPEC, launcher=HostLauncher(), journal=Journal(), concurrency=-1)
+
+
+# Renewal, as after a change of the function's settings
+
+
+async def test_after_a_renewal_the_next_call_gets_a_new_environment_and_the_idle_one_ends():
+    bench = Bench(ok, ok)
+    async with bench.host as host:
+        await host.invoke(b"{}")
+        await host.settled()
+        (before,) = host.worker_ids
+        host.renew()
+        assert host.worker_ids == ()
+        await host.invoke(b"{}")
+        await host.settled()
+        assert host.worker_ids != (before,)
+        assert len(host.worker_ids) == 1
+        old, new = bench.launcher.processes
+        await until(lambda: old.is_killed or old.is_terminated)
+        assert not new.is_killed
+        assert not new.is_terminated
+
+
+async def test_who_is_busy_at_a_renewal_answers_first_and_does_not_count_any_more():
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(runtime: Runtime) -> None:
+        headers, _ = await runtime.next()
+        asked.set()
+        await may_answer.wait()
+        await runtime.respond(headers["Lambda-Runtime-Aws-Request-Id"], b'"slow"')
+        await runtime.next()
+
+    bench = Bench(slow, ok)  # one environment at a time
+    async with bench.host as host:
+        first = asyncio.create_task(host.invoke(b"{}"))
+        await asked.wait()
+        host.renew()
+        assert (await host.invoke(b"{}")).payload == b'"ok"'
+        may_answer.set()
+        assert (await first).payload == b'"slow"'
+        await host.settled()
+        assert len(host.worker_ids) == 1

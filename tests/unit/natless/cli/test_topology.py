@@ -92,3 +92,14 @@ def test_no_control_port_is_explained(monkeypatch):
     result = run("set", "nat")
     assert isinstance(result.exception, EnvironmentLacks)
     assert "docker compose up" in result.exception.hint
+
+
+@pytest.mark.parametrize(("width", "has_titles"), [(80, False), (200, True)])
+def test_no_line_of_the_list_is_longer_than_the_terminal(width, has_titles):
+    lines = list(topology.render_list(TOPOLOGIES.values(), current="nat", width=width))
+    assert len(lines) == len(TOPOLOGIES)
+    assert all(len(line) <= width for line in lines)
+    assert all(
+        (each.title in line) is has_titles
+        for each, line in zip(TOPOLOGIES.values(), lines, strict=True)
+    )
