@@ -12,9 +12,14 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
+from relay.express import Express, Head
+from relay.http_replies import UNSENT_BYTES
 from relay.journal import Journal
 
 LINGER = 1.0  # seconds that the rest of a body is read and dropped, so that its answer is seen
+
+
+PublishAtOnce = Callable[[str, str, bytes, "Visit"], bytes | None]
 
 
 class Visit:
@@ -27,10 +32,21 @@ class Visit:
         tls: whether it is encrypted.
         opened: monotonic seconds.
         transport: ``http`` until an upgrade makes it ``realtime``; None before the first request.
+        renewal: monotonic seconds after which aiohttp must see a request of it.
         reason: why the relay ended it: ``slow``, ``age``, ``drain``, ``denied``; empty otherwise.
     """
 
-    __slots__ = ("connection", "opened", "peer", "port", "reason", "received", "tls", "transport")
+    __slots__ = (
+        "connection",
+        "opened",
+        "peer",
+        "port",
+        "reason",
+        "received",
+        "renewal",
+        "tls",
+        "transport",
+    )
 
     def __init__(self, connection: str, transport: asyncio.Transport, *, opened: float) -> None:
         peer = transport.get_extra_info("peername")
@@ -42,6 +58,7 @@ class Visit:
         self.transport: str | None = None
         self.reason = ""
         self.received = 0
+        self.renewal = 0.0
 
 
 class Front(web.Server):
@@ -53,6 +70,8 @@ class Front(web.Server):
         now: monotonic seconds.
         request_bytes: the largest body that is read.
         idle: seconds that a connection may stay without a request.
+        publish_at_once: given host, API key, body and visitor, the answer to a publish that needs
+            no second look; None for any other.
     """
 
     def __init__(
@@ -63,6 +82,7 @@ class Front(web.Server):
         now: Callable[[], float],
         request_bytes: int,
         idle: float,
+        publish_at_once: PublishAtOnce,
     ) -> None:
         super().__init__(
             handler,
@@ -77,6 +97,12 @@ class Front(web.Server):
         self._numbers = itertools.count(1)
         self._visits: dict[RequestHandler, Visit] = {}
         self.request_bytes = request_bytes
+        self._publish_at_once = publish_at_once
+        self._renewal = idle / 2
+
+    def __call__(self) -> RequestHandler:
+        """The side of a new connection that aiohttp has."""
+        return Express(self, loop=self._loop, answer_at_once=self._answer_at_once, **self._kwargs)
 
     def visit_of(self, request: web.BaseRequest) -> Visit:
         """The connection that a request came on.
@@ -128,6 +154,24 @@ class Front(web.Server):
         visit = self._visits.pop(handler, None)
         if visit is not None and visit.transport == "http":
             self.close(visit, code=None)
+
+    def _answer_at_once(self, handler: Express, head: Head, body: bytes) -> bytes | None:
+        """The answer to a publish, if it can be had without aiohttp.
+
+        The first request of a connection cannot, and every now and then aiohttp must see one, or
+        it takes the connection for an idle one.
+        """
+        visit = self._visits.get(handler)
+        if visit is None or visit.transport != "http" or head.length > self.request_bytes:
+            return None
+        now = self._now()
+        if now > visit.renewal:
+            visit.renewal = now + self._renewal
+            return None
+        transport = handler.transport
+        if transport is None or transport.get_write_buffer_size() > UNSENT_BYTES:
+            return None
+        return self._publish_at_once(head.host, head.key, body, visit)
 
     def _make_sized_request(
         self,

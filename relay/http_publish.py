@@ -14,7 +14,7 @@ from relay.clock import Clock
 from relay.config import Budgets
 from relay.errors import Refusal
 from relay.front import Visit
-from relay.http_replies import Reply, answer_preflight, answer_unknown, refuse
+from relay.http_replies import Reply, answer_preflight, answer_unknown, encode_reply, refuse
 from relay.hub import Hub, Route
 from relay.namespaces import Api
 from relay.publishing import NewIdentifier, accept_events, encode_outcome, find_target
@@ -72,6 +72,32 @@ class HttpPublish:
             message = f"Request body is larger than {self.limits.request_bytes} bytes."
             return refuse("BadRequestException", message, request_id=request_id, status=413)
         return Reply(outcome, request_id=request_id, headers=_TOKENS)
+
+    def answer_at_once(self, key: str, body: bytes, *, api: Api, visit: Visit) -> bytes | None:
+        """The whole answer to a publish, if nothing about it needs a second look.
+
+        Args:
+            key: the API key that is presented.
+            body: of the request.
+            api: which API is asked.
+            visit: whose publish it is.
+
+        Returns:
+            None where the publisher has to be asked who it is, or where anything is wrong: then
+            nothing was done.
+        """
+        try:
+            parsed = _read_body(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        path = api.recall(parsed.channel, key, wall=self.clock.wall())
+        if path is None or not parsed.events:
+            return None
+        try:
+            outcome = self._publish(parsed.events, api.channels.route(path), visit)
+        except Refusal:
+            return None
+        return encode_reply(outcome, request_id=self.new_identifier(), headers=_TOKENS)
 
     async def _read(self, request: web.BaseRequest) -> bytes:
         try:

@@ -15,6 +15,8 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
+from relay.express import Express
+
 JSON_TYPE = "application/json;charset=UTF-8"
 EXPOSED = (
     "x-amzn-RequestId,x-amzn-ErrorType,x-amz-user-agent,x-amzn-ErrorMessage,Date,"
@@ -74,14 +76,7 @@ class Reply(web.StreamResponse):
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client is gone")
-        head = (
-            f"{_status_line(self.status)}"
-            f"x-amzn-RequestId: {self.request_id}\r\n"
-            f"Content-Length: {len(self.body)}\r\n"
-            f"Date: {_now()}\r\n"
-        )
-        for name, value in self.more_headers.items():
-            head += f"{name}: {value}\r\n"
+        head = _encode_head(self.status, len(self.body), self.request_id, self.more_headers)
         if not self._keeps_alive:
             head += "Connection: close\r\n"
         elif request.version < (1, 1):
@@ -90,6 +85,14 @@ class Reply(web.StreamResponse):
         transport.write(head.encode("latin-1") + end)
         if transport.get_write_buffer_size() > UNSENT_BYTES:
             await request.writer.drain()
+        if isinstance(protocol := request.protocol, Express):
+            protocol.answered(keeps_alive=bool(self._keeps_alive))
+
+
+def encode_reply(body: bytes, *, request_id: str, headers: Mapping[str, str]) -> bytes:
+    """The bytes of an answer with status 200 on a connection that stays open."""
+    head = _encode_head(HTTPStatus.OK, len(body), request_id, headers)
+    return f"{head}\r\n".encode("latin-1") + body
 
 
 def refuse(error_type: str, message: str | None, *, request_id: str, status: int) -> Reply:
@@ -131,6 +134,17 @@ def answer_unknown(*, request_id: str) -> Reply:
         status=404,
         headers={"x-amzn-ErrorType": "UnknownOperationException"},
     )
+
+
+def _encode_head(status: int, length: int, request_id: str, headers: Mapping[str, str]) -> str:
+    """Status line and headers, without the empty line behind them."""
+    head = (
+        f"{_status_line(status)}"
+        f"x-amzn-RequestId: {request_id}\r\nContent-Length: {length}\r\nDate: {_now()}\r\n"
+    )
+    for name, value in headers.items():
+        head += f"{name}: {value}\r\n"
+    return head
 
 
 def _status_line(status: int) -> str:

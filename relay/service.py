@@ -133,6 +133,7 @@ class Relay:
             now=self.clock.now,
             request_bytes=config.limits.request_bytes,
             idle=config.budgets.idle,
+            publish_at_once=self._publish_at_once,
         )
         self.hub = Hub(loop.call_soon, unsent_bytes=config.unsent_bytes)
         self._polls = PollSessions(self.hub, self.clock, self.journal)
@@ -393,6 +394,12 @@ class Relay:
             return refuse(
                 "InternalFailureException", None, request_id=self._new_identifier(), status=500
             )
+
+    def _publish_at_once(self, host: str, key: str, body: bytes, visit: Visit) -> bytes | None:
+        api = self.registry.find(host)
+        if api is None:
+            return None
+        return self._publish.answer_at_once(key, body, api=api, visit=visit)
 
     def _find_api(self, request: web.BaseRequest) -> tuple[Api | None, str]:
         """The API that a request is for, and the path as it would be on AWS."""

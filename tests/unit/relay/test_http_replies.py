@@ -27,6 +27,7 @@ class FakeRequest:
         self.headers = headers or {}
         self.transport = FakeTransport(unsent)
         self.writer = self
+        self.protocol = None
         self.drained = 0
 
     async def drain(self):
