@@ -28,6 +28,7 @@ from natless.explain.causes import (
     http_refused,
     nobody_answers,
     subscribe_refused,
+    subscription_deaf,
     syn_unanswered,
     tls_protocol,
     tls_reset,
@@ -69,6 +70,7 @@ CAUSES: tuple[Cause, ...] = (
     authorization_denied.explain,
     http_refused.explain,
     subscribe_refused.explain,
+    subscription_deaf.explain,
     channel_silent.explain,
     # the developer's side
     nobody_answers.explain,

@@ -7,7 +7,7 @@ from natless.explain.evidence import Evidence
 from natless.explain.verdict import Certainty, Hop, Verdict
 from natless.explain.wording import how_long, observations
 
-_OPENING = (Phase.CONNECT, Phase.UPGRADE, Phase.INIT, Phase.SUBSCRIBE)
+_OPENING = (Phase.CONNECT, Phase.UPGRADE, Phase.INIT, Phase.SUBSCRIBE, Phase.PROBE)
 
 
 def explain(evidence: Evidence) -> Verdict | None:

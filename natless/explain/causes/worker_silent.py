@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from event_protocol.phases import Outcome, Phase
 from natless.explain import advice
-from natless.explain.evidence import Evidence
+from natless.explain.evidence import Evidence, Failure
 from natless.explain.verdict import Candidate, Certainty, Hop, Verdict
 from natless.explain.wording import how_long, observations
 from natless.measure.durations import humanize
@@ -17,6 +17,8 @@ def explain(evidence: Evidence) -> Verdict | None:
         return None
     if failure.outcome is not Outcome.TIMEOUT:
         return None
+    if failure.budget == "dev.silence":
+        return _worker_lost(evidence, failure)
     return Verdict(
         cause="handler-slow",
         phase=failure.phase,
@@ -49,4 +51,25 @@ def explain(evidence: Evidence) -> Verdict | None:
                 "the worker's output ends, or shows a reconnect",
             ),
         ),
+    )
+
+
+def _worker_lost(evidence: Evidence, failure: Failure) -> Verdict:
+    """A side that had announced to be heard of regularly, and was not: it is not the handler."""
+    return Verdict(
+        cause="worker-lost",
+        phase=failure.phase,
+        hop=Hop.WORKER,
+        sentence=(
+            "The developer's side took the event and was not heard of again in "
+            f"{how_long(failure)}, while the channel still delivered: it died, or lost its "
+            "connection. A handler that is only slow, or stands at a breakpoint, is heard of. Look "
+            "at the worker's output."
+        ),
+        next_steps=(
+            "Look at the worker's output: it ends, or shows a reconnect. Start it again.",
+            advice.KEEP_DEV_RUNNING,
+        ),
+        evidence=observations(evidence),
+        certainty=Certainty.LIKELY,
     )
