@@ -31,8 +31,6 @@ from runtime_shim.sentences import explain_span
 from runtime_shim.timing import SpanLog
 
 EARLY_AGE = 2.0  # seconds for which a failure of the init phase is news
-THEIRS = frozenset({Strategy.WORKER, Strategy.RETRY, Strategy.ROUTE, Strategy.POLL})
-"""Strategies that bring the developer's own answer."""
 
 
 class Shim:
@@ -135,7 +133,7 @@ class Shim:
             await self._reply(invocation, decision.answer, spans, started=answered)
         finally:
             self._record(invocation, decision, spans)
-        is_answered = decision.strategy in THEIRS and not decision.answer.is_error
+        is_answered = decision.strategy.is_developers and not decision.answer.is_error
         if self._replay is not None and is_answered:
             await self._bring_kept_events(self._replay, invocation.deadline)
 
@@ -186,7 +184,7 @@ class Shim:
         began = spans.now()
         decision = await self._chain.answer(invocation, failure)
         ended = spans.now()
-        if decision.strategy in THEIRS:
+        if decision.strategy.is_developers:
             self._breaker.note_success()
         return replace(decision, note=f"{decision.note} in {ended - began:.3f} s"), ended
 

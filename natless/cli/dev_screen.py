@@ -125,6 +125,7 @@ class DevScreen:
         self._later = later
         self._networks = networks or {}
         self._calls: OrderedDict[str, _Call] = OrderedDict()
+        self._own: OrderedDict[str, None] = OrderedDict()  # ids of calls that began here
         self._open: _Call | None = None  # whose lines are being shown
         self._codes: defaultdict[str, _Code] = defaultdict(_Code)  # by function
         self._last_cause = ""
@@ -191,6 +192,8 @@ class DevScreen:
                 self._say(function, f"event: tried again in {seconds}", style="yellow")
             case "lambda.event.dropped":
                 self._say(function, "event: given up, as AWS would", style="red")
+            case "worker.report.received":
+                self._tell_elsewhere(function, fact)
             case "dev.network.changed":
                 self._change_network(str(fact.data["topology"]), list(fact.data["functions"]))
 
@@ -209,9 +212,25 @@ class DevScreen:
             title += f", attempt {data['attempt']}"
         call = _Call(str(data["request_id"]), str(data["function"]), title, self._clock())
         self._calls[call.request_id] = call
-        if len(self._calls) > KEPT_CALLS:
-            self._calls.popitem(last=False)
+        self._own[call.request_id] = None
+        for kept in (self._calls, self._own):
+            if len(kept) > KEPT_CALLS:
+                kept.popitem(last=False)
         self._later(HEADER_AFTER, lambda: self._show_waiting(call))
+
+    def _tell_elsewhere(self, function: str, fact: Fact) -> None:
+        """A call of a function that does not run here: only what its guest tells is known."""
+        data = fact.data
+        if data["request_id"] in self._own:
+            return
+        phases = ", ".join(
+            f"{each['phase']} {humanize(float(each['seconds']))}"
+            + (f" ({each['outcome']})" if "outcome" in each else "")
+            for each in data["phases"]
+        )
+        who = "your code" if Strategy(data["strategy"]).is_developers else f"by {data['strategy']}"
+        words = f"elsewhere in {humanize(float(data['seconds']))} · {who} · {phases}"
+        self._say(function, words, style="")
 
     def _show_waiting(self, call: _Call) -> None:
         """A call that is quiet for long is shown, unless another one is speaking."""

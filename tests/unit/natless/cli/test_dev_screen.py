@@ -326,3 +326,31 @@ def test_the_network_of_a_call_is_that_of_its_function():
         told.append(" ".join(stage.lines))
     assert "[no-route-out]" in told[0]
     assert "[no-route-out]" not in told[1]
+
+
+REPORT = {
+    "worker_id": WORKER,
+    "strategy": "worker",
+    "seconds": 0.031,
+    "phases": [
+        {"phase": "publish", "seconds": 0.001},
+        {"phase": "handle", "seconds": 0.028, "outcome": "timeout"},
+    ],
+}
+
+
+def test_a_call_of_a_function_elsewhere_shows_what_its_guest_measured():
+    stage = Stage()
+    stage.tell("worker.report.received", request_id="r-9", **REPORT)
+    assert stage.lines == [
+        "12:00:00 hello  elsewhere in 31 ms · your code · publish 1 ms, handle 28 ms (timeout)"
+    ]
+
+
+def test_a_call_that_began_here_is_not_told_twice():
+    stage = Stage()
+    stage.call("r-1")
+    stage.end("r-1")
+    before = stage.lines
+    stage.tell("worker.report.received", request_id="r-1", **REPORT)
+    assert stage.lines == before
