@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -37,6 +40,10 @@ def invoke(
     log: Annotated[
         bool, typer.Option("--log", help="Also the end of the function's log, on standard error.")
     ] = False,
+    is_stream: Annotated[
+        bool,
+        typer.Option("--stream", help="Print the answer as it comes, if the function streams it."),
+    ] = False,
     endpoint: Annotated[
         str | None,
         typer.Option(
@@ -56,11 +63,16 @@ def invoke(
 
     Talks to the Invoke API of a `natless dev` that runs. Exits 1 when the function failed.
     """
-    from natless.errors import NatlessError
+    from natless.errors import NatlessError, UsageError
 
+    if is_stream and (is_event or as_json):
+        raise UsageError("--stream goes with neither --event nor --json", hint="leave one out")
     api = _Api(_find_endpoint(endpoint, config))
     payload = _read_payload(data, file)
     name = name or api.only_function()
+    if is_stream:
+        _print_stream(api, name, payload, wants_log=log)
+        return
     started = time.monotonic()
     answer = api.invoke(name, payload, is_event=is_event, wants_log=log or as_json)
     seconds = time.monotonic() - started
@@ -91,6 +103,36 @@ class _Answer:
         return base64.b64decode(self.headers.get("X-Amz-Log-Result", "")).decode(errors="replace")
 
 
+_MEMBERS = {"ErrorCode": "error_code", "ErrorDetails": "error_details", "LogResult": "log_result"}
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a stream ended; the members are those of ``InvokeComplete``."""
+
+    error_code: str = ""
+    error_details: str = ""
+    log_result: str = ""
+
+
+def _print_stream(api: _Api, name: str, payload: bytes, *, wants_log: bool) -> None:
+    from natless.errors import NatlessError
+
+    end = _End()
+    for piece in api.stream(name, payload, wants_log=wants_log):
+        if isinstance(piece, _End):
+            end = piece
+        else:
+            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+    sys.stderr.write(base64.b64decode(end.log_result).decode(errors="replace"))
+    if end.error_code:
+        said = _read_error(end.error_details.encode()) or end.error_code
+        raise NatlessError(
+            f"{name} failed: {said}", hint="the window of natless dev shows what it printed"
+        )
+
+
 class _Api:
     """The Invoke API at an address."""
 
@@ -110,6 +152,29 @@ class _Api:
             headers["X-Amz-Log-Type"] = "Tail"
         quoted = urllib.parse.quote(name, safe="")
         return self._ask(f"/2015-03-31/functions/{quoted}/invocations", payload, headers)
+
+    def stream(self, name: str, payload: bytes, *, wants_log: bool) -> Iterator[bytes | _End]:
+        """Calls a function; the pieces of its answer as they come, and how they ended.
+
+        Raises:
+            NatlessError: there is none, or it was not run, or the answer broke off.
+        """
+        from natless.errors import NatlessError
+        from natless.lambda_host.event_stream import read_messages
+
+        path = f"/2021-11-15/functions/{urllib.parse.quote(name, safe='')}"
+        headers = {"X-Amz-Log-Type": "Tail"} if wants_log else {}
+        with self._open(f"{path}/response-streaming-invocations", payload, headers) as reply:
+            try:
+                for said, piece in read_messages(reply.read):
+                    if said.get(":event-type") == "PayloadChunk":
+                        yield piece
+                    else:
+                        yield _End(
+                            **{_MEMBERS[key]: value for key, value in json.loads(piece).items()}
+                        )
+            except (ValueError, OSError) as error:
+                raise NatlessError(f"the answer broke off: {error}") from error
 
     def names(self) -> list[str]:
         """The functions there are."""
@@ -134,12 +199,18 @@ class _Api:
     def _ask(
         self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> _Answer:
+        with self._open(path, body, headers or {}) as reply:
+            return _Answer(reply.status, reply.headers, reply.read())
+
+    @contextmanager
+    def _open(
+        self, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> Iterator[http.client.HTTPResponse]:
         from natless.errors import EnvironmentLacks, UsageError
 
         try:
-            request = urllib.request.Request(self._endpoint + path, body, headers or {})
-            with self._opener.open(request, timeout=REQUEST_BUDGET) as reply:
-                return _Answer(reply.status, reply.headers, reply.read())
+            request = urllib.request.Request(self._endpoint + path, body, headers)
+            reply = self._opener.open(request, timeout=REQUEST_BUDGET)
         except urllib.error.HTTPError as error:
             with error:
                 self._explain(error)
@@ -152,6 +223,8 @@ class _Api:
                 f"no Invoke API answers at {self._endpoint}",
                 hint="start natless dev in another terminal; --endpoint names another address",
             ) from error
+        with reply:
+            yield reply
 
     def _explain(self, error: urllib.error.HTTPError) -> NoReturn:
         from natless.errors import NatlessError, UsageError

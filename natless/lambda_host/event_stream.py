@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
 _TEXT = 7
@@ -60,6 +60,38 @@ def invoke_complete(
         ":message-type": "event",
     }
     return encode_message(headers, payload.encode())
+
+
+def read_messages(read: Callable[[int], bytes]) -> Iterator[tuple[dict[str, str], bytes]]:
+    """The messages of a stream, headers and payload, as they come.
+
+    Args:
+        read: gives so many bytes, or fewer at the end of the stream.
+
+    Raises:
+        ValueError: the stream is not in this encoding, or ends inside a message.
+    """
+    while prelude := read(12):
+        if len(prelude) < 12 or zlib.crc32(prelude[:8]) != int.from_bytes(prelude[8:]):
+            raise ValueError("this is no event stream")
+        total, head = struct.unpack(">II", prelude[:8])
+        rest = read(total - 12)
+        if len(rest) != total - 12 or zlib.crc32(prelude + rest[:-4]) != int.from_bytes(rest[-4:]):
+            raise ValueError("the event stream ends inside a message")
+        yield dict(_read_headers(rest[:head])), rest[head:-4]
+
+
+def _read_headers(data: bytes) -> Iterator[tuple[str, str]]:
+    """Headers that are texts, which all of Lambda's are."""
+    at = 0
+    while at < len(data):
+        name_end = at + 1 + data[at]
+        kind, length = struct.unpack_from(">BH", data, name_end)
+        if kind != _TEXT:
+            raise ValueError(f"a header of kind {kind} is none of Lambda's")
+        end = name_end + 3 + length
+        yield data[at + 1 : name_end].decode(), data[name_end + 3 : end].decode()
+        at = end
 
 
 def _encode_header(name: str, value: str) -> bytes:

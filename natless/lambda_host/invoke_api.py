@@ -7,6 +7,8 @@
 ``GET  /2015-03-31/functions/``                              ``ListFunctions``
 ``GET  /2015-03-31/functions/NAME``                          ``GetFunction``
 ``GET  /2015-03-31/functions/NAME/configuration``            ``GetFunctionConfiguration``
+``GET  /2019-09-30/functions/NAME/concurrency``              ``GetFunctionConcurrency``
+``GET  /2019-09-25/functions/NAME/event-invoke-config``      ``GetFunctionEventInvokeConfig``
 ``GET  /2021-10-31/functions/NAME/url``                      ``GetFunctionUrlConfig``
 ===========================================================  ===============================
 
@@ -72,6 +74,8 @@ def make_invoke_api(service: LambdaService) -> web.Application:
     app.router.add_get(functions + "/", _list_functions)
     app.router.add_get(functions, _list_functions)
     app.router.add_get("/2021-10-31/functions/{name}/url", _get_url)
+    app.router.add_get("/2019-09-30/functions/{name}/concurrency", _get_concurrency)
+    app.router.add_get("/2019-09-25/functions/{name}/event-invoke-config", _get_event_config)
     return app
 
 
@@ -367,6 +371,27 @@ async def _get_url(request: web.Request) -> web.Response:
             "CreationTime": _BEGINNING,
             "LastModifiedTime": _BEGINNING,
             "InvokeMode": "RESPONSE_STREAM" if host.spec.streams_url else "BUFFERED",
+        }
+    )
+
+
+async def _get_concurrency(request: web.Request) -> web.Response:
+    return web.json_response({"ReservedConcurrentExecutions": _find(request).concurrency})
+
+
+async def _get_event_config(request: web.Request) -> web.Response:
+    host = _find(request)
+    config = request.app[SERVICE].event_config(host.spec.name)
+    targets = (("OnSuccess", config.on_success), ("OnFailure", config.on_failure))
+    return web.json_response(
+        {
+            "LastModified": 0,
+            "FunctionArn": f"{host.spec.arn}:{VERSION}",
+            "MaximumRetryAttempts": config.retries,
+            "MaximumEventAgeInSeconds": int(config.event_age),
+            "DestinationConfig": {
+                name: {"Destination": target} for name, target in targets if target
+            },
         }
     )
 

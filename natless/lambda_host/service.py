@@ -145,6 +145,10 @@ class LambdaService:
             raise not_found(f"{prefix}{name.name}" + (f":{qualifier}" if qualifier else ""))
         return host
 
+    def event_config(self, name: str) -> EventConfig:
+        """How a function's asynchronous invocations are treated."""
+        return self._configs.get(name, EventConfig())
+
     def tell_received(self, call: Call, *, attempt: int = 1) -> None:
         """Records that a call came; whoever takes it must :meth:`tell_answered`."""
         self._fact(
@@ -215,7 +219,7 @@ class LambdaService:
 
     async def _deliver(self, call: Call) -> None:
         """Tries until the function has done it, or AWS would give up too."""
-        config = self._configs.get(call.host.spec.name, EventConfig())
+        config = self.event_config(call.host.spec.name)
         pauses, runs = iter(self._budgets.retries[: config.retries]), 0
         throttle = self._budgets.throttle_first
         give_up = self.clock.now() + min(config.event_age, self._budgets.event_age)
@@ -245,7 +249,7 @@ class LambdaService:
         self, call: Call, condition: Condition, *, runs: int, result: InvokeResult | None
     ) -> None:
         """Sends the record of an event to where its function's configuration says."""
-        config = self._configs.get(call.host.spec.name, EventConfig())
+        config = self.event_config(call.host.spec.name)
         if not (target := config.target(condition)):
             return
         record = encode_record(

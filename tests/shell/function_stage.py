@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ import boto3
 from botocore.config import Config
 
 from natless.journal import Fact, Journal
+from natless.lambda_host.destinations import EventConfig
 from natless.lambda_host.door import listen_on_loopback, open_door
 from natless.lambda_host.function_url import make_function_url
 from natless.lambda_host.host import FunctionSpec, HostLauncher, LambdaHost
@@ -77,6 +78,7 @@ async def open_stage(
     timeout: float = 20.0,
     events: EventBudgets = EVENTS,
     hosts: tuple[str, ...] = (),
+    configs: Mapping[str, EventConfig] | None = None,
     other: Callable[[FunctionSpec], FunctionSpec] = lambda spec: spec,
 ) -> AsyncIterator[Stage]:
     """Two functions of the same code, ``orders`` and ``mail``; the first one has a URL."""
@@ -99,7 +101,7 @@ async def open_stage(
             )
             made.append(await stack.enter_async_context(host))
         service = await stack.enter_async_context(
-            LambdaService(made, journal=journal, budgets=events)
+            LambdaService(made, journal=journal, budgets=events, configs=configs)
         )
         sockets = [listen_on_loopback(0, purpose="a test") for _ in range(2)]
         invoke = await stack.enter_async_context(open_door(make_invoke_api(service), sockets[0]))

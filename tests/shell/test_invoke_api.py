@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from botocore.exceptions import ClientError
 
+from natless.lambda_host.destinations import EventConfig
 from tests.shell.function_stage import EVENTS, open_stage
 
 CODE = """
@@ -287,6 +288,47 @@ async def test_the_url_of_a_function_can_be_asked_for(stage):
     assert (config["FunctionUrl"], config["AuthType"]) == (stage.url, "NONE")
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         await stage.ask("get_function_url_config", FunctionName="mail")
+
+
+async def test_concurrency_and_the_treatment_of_events_can_be_asked_for(tmp_path):
+    config = EventConfig(on_failure="mail", retries=1, event_age=60.0)
+    async with open_stage(tmp_path, CODE, configs={"orders": config}) as stage:
+        said = await stage.ask("get_function_concurrency", FunctionName="orders")
+        assert said["ReservedConcurrentExecutions"] == 2
+        said = await stage.ask("get_function_event_invoke_config", FunctionName="orders")
+    assert (said["MaximumRetryAttempts"], said["MaximumEventAgeInSeconds"]) == (1, 60)
+    assert said["DestinationConfig"] == {"OnFailure": {"Destination": "mail"}}
+
+
+async def test_what_is_given_up_is_sent_to_another_function(tmp_path):
+    config = EventConfig(on_failure="mail", retries=0)
+    async with open_stage(tmp_path, CODE, configs={"orders": config}) as stage:
+        await event(stage, {"raise": 9})
+        [sent] = await stage.wait("lambda.destination.sent")
+        answered = await stage.wait("lambda.request.answered", 2)
+    assert (sent.data["target"], sent.data["condition"]) == ("mail", "RetriesExhausted")
+    assert [fact.data["function"] for fact in answered] == ["orders", "mail"]
+
+
+async def test_the_call_of_2014_is_an_event(stage):
+    answer = await stage.ask("invoke_async", FunctionName="orders", InvokeArgs=b'{"n": 1}')
+    assert answer["Status"] == 202
+    [received] = await stage.wait("lambda.request.received")
+    assert received.data["via"] == "event"
+
+
+async def test_the_callers_trace_and_tenant_reach_the_runtime(tmp_path):
+    """As headers, for a runtime to read; the Python client shows the tenant in its context."""
+    code = "import os\ndef handler(event, context):\n    return [os.environ['_X_AMZN_TRACE_ID'], "
+    code += "context.tenant_id]\n"
+    async with open_stage(tmp_path, code) as stage:
+        trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+        headers = {"X-Amzn-Trace-Id": trace, "X-Amz-Tenant-Id": "blue"}
+        url = f"{stage.endpoint}/2015-03-31/functions/orders/invocations"
+        async with aiohttp.ClientSession() as http, http.post(url, headers=headers) as answer:
+            assert await answer.json() == [trace, "blue"]
+        async with aiohttp.ClientSession() as http, http.post(url) as answer:
+            assert (await answer.json())[0].startswith("Root=1-")
 
 
 async def test_what_is_not_imitated_says_so(stage):

@@ -167,6 +167,46 @@ async def test_a_stream_may_have_more(stage):
     assert complete == {}
 
 
+# -- natless invoke --------------------------------------------------------------------------------
+
+
+async def natless_invoke(stage: Stage, *argv: str) -> asyncio.subprocess.Process:
+    command = [sys.executable, "-P", "-m", "natless.cli", "invoke", "orders", *argv]
+    return await asyncio.create_subprocess_exec(
+        *command,
+        *("--endpoint", stage.endpoint),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def test_natless_invoke_prints_a_stream_as_it_comes(stage, tmp_path):
+    gate = tmp_path / "gate"
+    data = event(parts=["first\n", "second"], gates=[None, str(gate)]).decode()
+    process = await natless_invoke(stage, "--stream", "--log", "--data", data)
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"first\n"
+    gate.touch()
+    rest, errors = await process.communicate()
+    assert (process.returncode, rest) == (0, b"second")
+    assert b"streaming 2" in errors
+
+
+async def test_natless_invoke_tells_how_a_stream_broke(stage):
+    data = event(parts=["so far"], error=BOOM).decode()
+    process = await natless_invoke(stage, "--stream", "--data", data)
+    out, errors = await process.communicate()
+    assert (process.returncode, out) == (1, b"so far")
+    assert b"orders failed: Boom: in the middle" in errors
+
+
+async def test_a_stream_is_no_document_and_no_event(stage):
+    process = await natless_invoke(stage, "--stream", "--json")
+    _, errors = await process.communicate()
+    assert process.returncode == 2
+    assert b"--stream goes with neither" in errors
+
+
 # -- the function's URL ----------------------------------------------------------------------------
 
 

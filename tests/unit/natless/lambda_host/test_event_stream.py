@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zlib
 
+import pytest
 from botocore.eventstream import EventStreamBuffer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from natless.lambda_host.event_stream import encode_message, invoke_complete, payload_chunk
+from natless.lambda_host.event_stream import (
+    encode_message,
+    invoke_complete,
+    payload_chunk,
+    read_messages,
+)
 
 
 def read(data: bytes) -> list[tuple[dict[str, str], bytes]]:
@@ -46,3 +54,36 @@ def test_the_end_says_only_what_there_is_to_say():
 )
 def test_every_message_comes_back(headers, payload):
     assert read(encode_message(headers, payload)) == [(headers, payload)]
+
+
+def take(data: bytes) -> list[tuple[dict[str, str], bytes]]:
+    return list(read_messages(io.BytesIO(data).read))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.dictionaries(
+                st.text("abc-:", min_size=1, max_size=20), st.text(max_size=50), max_size=5
+            ),
+            st.binary(max_size=500),
+        ),
+        max_size=4,
+    )
+)
+def test_what_is_written_can_be_read(messages):
+    assert take(b"".join(encode_message(*each) for each in messages)) == messages
+
+
+@pytest.mark.parametrize("spoil", [lambda d: d[:-1], lambda d: b"x" + d[1:], lambda d: d[:5]])
+def test_a_stream_that_is_none_is_refused(spoil):
+    with pytest.raises(ValueError, match="event stream"):
+        take(spoil(payload_chunk(b"data")))
+
+
+def test_a_header_of_another_kind_is_refused():
+    message = bytearray(encode_message({"a": "bc"}, b""))
+    message[14] = 6  # bytes, not a text
+    message[-4:] = zlib.crc32(message[:-4]).to_bytes(4)
+    with pytest.raises(ValueError, match="kind 6"):
+        take(bytes(message))
