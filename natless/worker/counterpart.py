@@ -33,6 +33,7 @@ from natless.lambda_host.clock import Clock, Timer, wait_first
 from natless.lambda_host.invocation import Failure
 from natless.lambda_host.launcher import Launcher
 from natless.lambda_host.runtime_session import Answer, Event
+from natless.measure.function_error import UNKNOWN, FunctionError
 from natless.worker.answers import Answers
 from natless.worker.config import LocalFunction, WorkerConfig
 from natless.worker.debug_door import DebugDoor
@@ -420,7 +421,10 @@ class Counterpart:
         self._first_answer(work)
         if is_error:
             said = describe_failure(Failure(answer.error_type, "", posted=answer))
-            self._failed(work, answer.error_type, message=said["message"], answered=True)
+            # A Runtime API knows only Lambda's own types; the developer's is in the body.
+            named = FunctionError.parse(answer.body).error_type
+            reason = answer.error_type if named == UNKNOWN else named
+            self._failed(work, reason, message=said["message"], answered=True)
         else:
             self._fact("worker.invocation.complete", **_times(work), bytes=len(answer.body))
 

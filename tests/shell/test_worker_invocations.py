@@ -157,9 +157,11 @@ async def test_a_guest_that_does_not_introduce_itself_is_told_so(bench):
 
 
 async def test_an_error_of_the_handler_is_an_error_with_its_own_words(bench):
+    body = b'{"errorType":"ValueError","errorMessage":"boom"}'
+
     async def fail(runtime: Runtime) -> None:
         headers, _ = await runtime.next()
-        await runtime.fail(headers["Lambda-Runtime-Aws-Request-Id"], b'{"errorMessage":"boom"}')
+        await runtime.fail(headers["Lambda-Runtime-Aws-Request-Id"], body)
         await echo(runtime)
 
     async with bench.worker(fail):
@@ -167,9 +169,10 @@ async def test_an_error_of_the_handler_is_an_error_with_its_own_words(bench):
         await bench.guest.invoke("r-1")
         answer = await bench.guest.answer()
         assert (answer.code, answer.id) == (MessageCode.ERROR, "r-1")
-        assert answer.body == b'{"errorMessage":"boom"}'
+        assert answer.body == body
         failed = await bench.facts.wait("worker.invocation.failed")
         assert (failed.data["answered"], failed.data["message"]) == (True, "boom")
+        assert failed.data["reason"] == "ValueError"  # and not the Runtime API's word for it
         await bench.guest.invoke("r-2", 2)
         assert (await bench.guest.answer()).body == b"2"
     assert len(bench.launcher.processes) == 1
