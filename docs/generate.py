@@ -292,20 +292,22 @@ AWS's own figures unless they are ours.
 
 ## Polls
 
-`POST /_natless/poll` is a subscription that is asked for, with the credentials of a subscription in
-the headers of each question. It is how the shim's fallback `poll` works; AppSync has no such door.
+`POST /_natless/poll` is a subscription that is asked for, with the credentials of a subscription
+in the headers of each question. It is how the shim's fallback `poll` works; AppSync has no such
+door.
 
 | Member of the question | Means |
 |---|---|
 | `channel` | a channel or a pattern |
 | `session` | which subscription; without it one is opened, and delivers from then on |
-| `after` | the number of the last event that was seen: what was given is given again until it is confirmed, so an answer that is lost on the way costs nothing |
+| `after` | the number of the last event that was seen; what was given is given again until then |
 | `wait` | seconds to wait for an event, at most 25 |
 | `end` | true ends the session |
 
-The answer is `{{"session": "…", "first": 8, "events": ["…"]}}`, with the number of its first event. A
-session that is not asked for 60 s is forgotten, one that leaves more than `unsent_bytes` unconfirmed
-is cut as a slow WebSocket is; both are 404 (`PollSessionNotFound`) from then on.
+The answer is `{{"session": "…", "first": 8, "events": ["…"]}}`, with the number of its first event.
+An answer that is lost on the way costs nothing, as its events were not confirmed. A session that is
+not asked for 60 s is forgotten, one that leaves more than `unsent_bytes` unconfirmed is cut as a
+slow WebSocket is; both are 404 (`PollSessionNotFound`) from then on.
 """
 
 
