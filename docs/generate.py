@@ -288,7 +288,7 @@ AWS's own figures unless they are ours.
 | `GET /_natless/health` | that it lives, for health checks |
 | `GET /_natless/connections` | who is connected, with subscriptions and counters |
 | `POST /_natless/tokens` | a token of a configured pool or issuer, for tests; loopback only |
-| `POST /_natless/poll` | what came on a channel, for who reaches HTTPS and no WebSocket; see below |
+| `POST /_natless/poll` | what came on a channel, for who reaches HTTPS and no WebSocket; below |
 
 ## Polls
 
