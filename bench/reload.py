@@ -31,7 +31,7 @@ from natless.runtimes.node import find_esbuild
 from natless.settings import Settings, load_settings
 
 TARGET = 0.1  # seconds for Python and Node.js, on two cores
-SETTLE = 1.0  # seconds at most until a process is in reserve
+SETTLE = 3.0  # seconds at most until a process is in reserve
 
 
 @dataclass(frozen=True)

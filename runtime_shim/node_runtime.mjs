@@ -16,6 +16,7 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
+import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { Writable } from 'node:stream';
@@ -28,6 +29,7 @@ const SCRIPTS = ['.js', '.mjs', '.cjs'];
 const ESBUILD_BUDGET = 60_000; // milliseconds for one build
 const UNCAUGHT = 129; // exit statuses, as of aws-lambda-ric
 const REJECTED = 128;
+const UNFIT = 75; // of a process in reserve that the edit has made useless (EX_TEMPFAIL)
 const PLACE_BUDGET = 5_000; // milliseconds to find the place of a syntax error
 
 /** A failure that has one of the runtime's own names, such as `Runtime.ImportModuleError`. */
@@ -335,7 +337,7 @@ function usesModules(file) {
   if (/\.c[jt]s$/.test(file)) return false;
   const manifest = parents(path.dirname(file)).map((each) => path.join(each, 'package.json'));
   const nearest = manifest.find((each) => fs.existsSync(each));
-  if (nearest === undefined) return true;
+  if (nearest === undefined) return !file.endsWith('.js');
   try {
     return JSON.parse(fs.readFileSync(nearest, 'utf8')).type === 'module';
   } catch {
@@ -355,6 +357,92 @@ function buildFault(built, file) {
   const isMissing = /Could not resolve/.test(text);
   const type = isMissing ? 'Runtime.ImportModuleError' : 'Runtime.UserCodeSyntaxError';
   return new Fault(type, `${text}${where}`, lines);
+}
+
+// --- what comes first --------------------------------------------------------------------------
+
+const STATEMENT = {
+  nothing: /(?:\s+|\/\/[^\n]*|\/\*[\s\S]*?\*\/|#![^\n]*|['"]use strict['"]\s*;?)/y,
+  types: /import\s+type\s[^;\n]*;?/y,
+  module: /import\s*(?:[\w$*{}\s,]+?\s*from\s*)?(['"])([^'"\n]+)\1[ \t]*;?/y,
+  common: /(?:const|let|var)\s+[\w$\s{},:]+?=\s*require\((['"])([^'"\n]+)\1\)[\w.$]*[ \t]*;?/y,
+};
+
+/**
+ * The packages that a handler's file imports before any of its own code runs, in their order, each
+ * with the file that names it. A file of its own among them is looked into and ends the list.
+ */
+function firstImports(file, seen = new Set()) {
+  const found = [];
+  seen.add(file);
+  let text;
+  try {
+    text = fs.readFileSync(file, 'utf8');
+  } catch {
+    return found;
+  }
+  for (let at = 0; at < text.length; ) {
+    const match = Object.values(STATEMENT)
+      .map((form) => ((form.lastIndex = at), form.exec(text)))
+      .find((each) => each !== null && each[0].length > 0);
+    if (match === undefined) break;
+    at += match[0].length;
+    const name = match[2];
+    if (name === undefined || name.startsWith('node:')) continue;
+    if (!/^[./#]/.test(name)) found.push({ name, file });
+    else return [...found, ...firstImportsOf(name, file, seen)];
+  }
+  return found;
+}
+
+function firstImportsOf(name, file, seen) {
+  const place = path.resolve(path.dirname(file), name);
+  const bare = place.replace(/\.[mc]?js$/, '');
+  const places = [place, ...[...TYPED, ...SCRIPTS].map((suffix) => bare + suffix)];
+  const inner = places.find((each) => fs.statSync(each, { throwIfNoEntry: false })?.isFile());
+  return inner === undefined || seen.has(inner) ? [] : firstImports(inner, seen);
+}
+
+/**
+ * Imports them while the process waits anyway. Whatever goes wrong is left to be told when the
+ * handler itself is imported.
+ */
+async function preload(root, handler) {
+  const done = [];
+  try {
+    const { file } = findModule(root, handler);
+    for (const each of firstImports(file)) {
+      if (usesModules(each.file)) await importBeside(each.name, each.file);
+      else createRequire(each.file)(each.name);
+      done.push(each.name);
+    }
+  } catch {
+    return done;
+  }
+  return done;
+}
+
+/** Imports a package as a module in that file's folder would. */
+async function importBeside(name, file) {
+  const place = path.join(outFolder(file), `first-${process.pid}-${(importBeside.count += 1)}.mjs`);
+  fs.writeFileSync(place, `import ${JSON.stringify(name)};\n`);
+  try {
+    await import(pathToFileURL(place).href);
+  } finally {
+    fs.rmSync(place, { force: true });
+  }
+}
+importBeside.count = 0;
+
+/** Whether what was imported still comes first, in the file as it is now. */
+function isFit(before, root, handler) {
+  if (before.length === 0) return true;
+  try {
+    const now = firstImports(findModule(root, handler).file).map((each) => each.name);
+    return before.every((name) => now.includes(name));
+  } catch {
+    return false;
+  }
 }
 
 // --- what the handler is given -----------------------------------------------------------------
@@ -598,8 +686,14 @@ async function giveUp(api, error, code) {
   process.exit(code);
 }
 
-/** Asks the Runtime API for leave to go on, and tells it where a debugger may attach. */
-async function hold(api) {
+/**
+ * Asks the Runtime API for leave to go on, and tells it where a debugger may attach.
+ *
+ * Packages that the handler imports first are imported meanwhile. If the file, as it is then, does
+ * not import them first any more, the process ends with UNFIT: another one begins anew.
+ */
+async function hold(api, root, handler) {
+  const before = await preload(root, handler);
   const headers = {};
   let inspector;
   if (process.env.NATLESS_DEBUG) {
@@ -609,6 +703,7 @@ async function hold(api) {
   }
   const reply = await api.call('GET', '/natless/held', { headers });
   if (reply.status !== 200) throw new Error(`not released: ${reply.status}`);
+  if (!isFit(before, root, handler)) process.exit(UNFIT);
   if (inspector && JSON.parse(reply.body).waitForDebugger) inspector.waitForDebugger();
 }
 
@@ -621,7 +716,7 @@ async function main() {
   }
   const api = new RuntimeApi(address);
   try {
-    if (process.env.NATLESS_HELD) await hold(api);
+    if (process.env.NATLESS_HELD) await hold(api, root, name);
   } catch (error) {
     process.stderr.write(`node_runtime: the Runtime API is lost: ${error.message}\n`);
     process.exit(1);

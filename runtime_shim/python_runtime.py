@@ -32,12 +32,13 @@ import logging  # noqa: E402
 import socket  # noqa: E402
 import time  # noqa: E402
 import traceback  # noqa: E402
-from collections.abc import Callable, Mapping, Sequence  # noqa: E402
+from collections.abc import Callable, Iterator, Mapping, Sequence  # noqa: E402
 from types import ModuleType, SimpleNamespace  # noqa: E402
 from typing import Any, NoReturn  # noqa: E402
 
 _OWN = (lambda: None).__code__.co_filename  # as frames name this file, also from an archive
 ROOT = "/2018-06-01/runtime"
+UNFIT = 75  # exit status of a process in reserve that the edit has made useless (EX_TEMPFAIL)
 _QUIET = "PYDEVD_DISABLE_FILE_VALIDATION"
 HELD = "/natless/held"  # of a developer's side that starts the process before it is needed
 Handler = Callable[[Any, "Context"], Any]
@@ -470,7 +471,7 @@ def main() -> NoReturn:
         sys.exit(f"python_runtime: the environment lacks {error}")
     set_up_logging()
     try:
-        hold(api, root)
+        hold(api, name, root)
         handler = _load_or_report(api, name, root)
         while True:
             run_once(api, handler)
@@ -483,19 +484,87 @@ def main() -> NoReturn:
         sys.exit(130)
 
 
-def hold(api: RuntimeApi, root: str) -> None:
+def hold(api: RuntimeApi, name: str, root: str) -> None:
     """Waits for leave to load the handler, if the environment says so.
+
+    Packages that the handler imports first are imported meanwhile. If the file, as it is then, does
+    not import them first any more, the process ends with :data:`UNFIT`: another one begins anew.
 
     With ``NATLESS_DEBUG`` a debugger may attach from then on, and the other side is told where.
     """
     is_held = os.environ.pop("NATLESS_HELD", "")
+    before = preload(name, root) if is_held else []
     debugger = _listen_for_debugger(root) if os.environ.pop("NATLESS_DEBUG", "") else None
     if not is_held:
         return
     headers = {"Natless-Debug-Port": str(debugger[1])} if debugger else {}
     said = json.loads(api.hold(headers) or b"{}")
+    if not set(before) <= set(first_imports(name, root)):
+        sys.exit(UNFIT)
     if debugger and said.get("waitForDebugger"):
         debugger[0].wait_for_client()
+
+
+def preload(name: str, root: str) -> list[str]:
+    """Imports the packages that the handler imports before any code of its own runs; their names.
+
+    Whatever goes wrong is left to be told when the handler itself is imported.
+    """
+    done: list[str] = []
+    before = list(sys.path)
+    sys.path[:] = handler_path(root)[1:]  # not the folder: its files may be edited until then
+    try:
+        for package in first_imports(name, root):
+            importlib.import_module(package)
+            done.append(package)
+    except (Exception, SystemExit):
+        return done
+    finally:
+        sys.path[:] = before
+    return done
+
+
+def first_imports(name: str, root: str) -> list[str]:
+    """The packages that a handler's module imports before anything else, in their order.
+
+    A module of its own among them is looked into in the same way and ends the list, since its code
+    runs before what follows.
+    """
+    module = name.rpartition(".")[0].replace("/", ".")
+    return list(_walk_imports(module, root, set()))
+
+
+def _walk_imports(module: str, root: str, seen: set[str]) -> Iterator[str]:
+    import ast  # only where the process waits anyway
+
+    seen.add(module)
+    path = os.path.join(root, *module.split("."))  # noqa: PTH118  as in _import_module
+    for file in (path + ".py", os.path.join(path, "__init__.py")):  # noqa: PTH118
+        try:
+            with open(file, "rb") as source:  # noqa: PTH123
+                statements = ast.parse(source.read()).body
+        except (OSError, SyntaxError, ValueError):
+            continue
+        break
+    else:
+        return
+    for statement in statements:
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+            continue  # the module's text about itself
+        if isinstance(statement, ast.Import):
+            names = [alias.name for alias in statement.names]
+        elif isinstance(statement, ast.ImportFrom) and not statement.level and statement.module:
+            names = [statement.module]
+        else:
+            return
+        for each in names:
+            top = os.path.join(root, each.partition(".")[0])  # noqa: PTH118
+            if os.path.isdir(top) or os.path.isfile(top + ".py"):  # noqa: PTH112, PTH113
+                if each not in seen:
+                    yield from _walk_imports(each, root, seen)
+                return
+            if each != "__future__":
+                yield each
 
 
 def _listen_for_debugger(root: str) -> tuple[Any, int] | None:

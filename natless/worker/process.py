@@ -23,6 +23,7 @@ from natless.worker.program import Program
 from natless.worker.reload import Edit
 
 SOURCE = "worker"
+UNFIT = 75  # our clients' exit status where what they have imported is no longer what comes first
 # Node.js tells of its inspector, with the port that is behind a door.
 _OF_INSPECTOR = re.compile(
     r"Debugger (?:listening|ending) on ws:|Debugger attached|For help, see: https://nodejs.org/"
@@ -93,10 +94,23 @@ class HandlerProcess:
         seconds = round(self._clock.now() - started, 6)
         if failure is None:
             self._fact("worker.process.complete", seconds=seconds)
+            return None
+        await self.stop()
+        if self.is_unfit:
+            self._fact("worker.process.unfit", seconds=seconds)
         else:
-            await self.stop()
             self._fact("worker.process.failed", seconds=seconds, error_type=failure.error_type)
         return failure
+
+    @property
+    def is_unfit(self) -> bool:
+        """Whether it has ended since another process must begin anew in its place."""
+        return self.has_exited_with(UNFIT)
+
+    def has_exited_with(self, status: int) -> bool:
+        """Whether it has ended, and in that way."""
+        runtime = self._runtime
+        return runtime is not None and runtime.has_exited and runtime.exited.result() == status
 
     async def hold(self, program: Program, *, launcher: Launcher, deadline: float) -> bool:
         """Starts it without any code of the developer's; :meth:`start` then loads that.

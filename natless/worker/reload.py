@@ -11,6 +11,9 @@ from pathlib import Path
 from watchfiles import DefaultFilter, awatch
 
 from natless.runtimes import Code
+from natless.runtimes.node import SCRIPTS, TYPED
+
+_CODE = frozenset({".py", *SCRIPTS, *TYPED, ".jsx"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,11 @@ class Edit:
     files: tuple[str, ...]
     saved: float
     noticed: float
+
+    @property
+    def is_code_alone(self) -> bool:
+        """Whether nothing changed that says which packages there are, such as a lock file."""
+        return all(Path(name).suffix in _CODE for name in self.files)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from natless.worker.program import Program
 from natless.worker.reload import Edit
 
 RELOADED = "reloaded"
+_TRIES_ANEW = 2  # of a start whose process in reserve was of no use
 DISPLACED = 30.0  # seconds for which who gave its reserve up does not take another's
 _NODE_FRAME = re.compile(r"File |at (?!.*\bnode:)")
 
@@ -147,6 +148,8 @@ class HandlerSlot:
         if edit is not None:
             self._generation += 1
             self._fact("worker.reload.started", files=edit.files)
+            if not edit.is_code_alone:
+                self.drop_reserve()  # other packages may be meant from now on
         process = self._take_reserve(self._program) or self._make_process()
         process.assign(generation=self._generation, edit=edit or unfinished)
         self._attempt = attempt = _Attempt(process)
@@ -225,8 +228,7 @@ class HandlerSlot:
         attempt.task.cancel()
         return attempt.process.edit
 
-    async def _start(self, attempt: _Attempt, program: Program) -> None:
-        process = attempt.process
+    async def _start_process(self, process: HandlerProcess, program: Program) -> Failure | None:
         self._alive.add(process)
         try:
             failure = await process.start(
@@ -237,11 +239,22 @@ class HandlerSlot:
         except BaseException:
             await self._end(process)
             raise
+        if failure is not None:
+            self._alive.discard(process)
+        return failure
+
+    async def _start(self, attempt: _Attempt, program: Program) -> None:
+        process, failure = attempt.process, await self._start_process(attempt.process, program)
+        for _ in range(_TRIES_ANEW):
+            if not process.is_unfit:
+                break
+            fresh = self._make_process()
+            fresh.assign(generation=process.generation, edit=process.edit)
+            process = attempt.process = fresh
+            failure = await self._start_process(process, program)
         attempt.failure = failure
         self._tell(process, failure)
         old, self._serving = self._serving, None if failure else process
-        if failure is not None:
-            self._alive.discard(process)
         if old is not None:
             self._spawn(self._retire(old))
 

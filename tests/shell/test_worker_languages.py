@@ -242,6 +242,72 @@ async def test_an_edit_is_loaded_by_the_process_that_was_held_for_it(bench):
             assert await bench.result() == [number, None]
 
 
+HEAVY = """
+const fs = require('fs');
+fs.appendFileSync(process.env.MARKS, 'x');
+exports.setting = process.env.HEAVY_SETTING ?? 'none';
+"""
+FIRST = {
+    "app.mjs": (
+        "// about it\nimport fs from 'node:fs';\nimport { setting } from 'heavy';\n",
+        "import './mine.mjs';\nimport { setting } from 'heavy';\n",
+        "export const handler = async () => [setting, {}];\n",
+    ),
+    "app.cjs": (
+        "'use strict';\n/* about it */\nconst { setting } = require('heavy');\n",
+        "process.env.HEAVY_SETTING = 'mine';\nconst { setting } = require('heavy');\n",
+        "exports.handler = async () => [setting, {}];\n",
+    ),
+}
+
+
+@pytest.fixture
+def marks(bench, tmp_path):
+    """Where a package of somebody else's leaves a mark each time it is imported."""
+    package = bench.folder / "node_modules" / "heavy"
+    package.mkdir(parents=True)
+    (package / "package.json").write_text('{"name": "heavy", "main": "index.js"}')
+    (package / "index.js").write_text(HEAVY)
+    (bench.folder / "mine.mjs").write_text("process.env.HEAVY_SETTING = 'mine';\n")
+    (tmp_path / "marks").touch()
+    return tmp_path / "marks"
+
+
+in_node = pytest.mark.parametrize(
+    "language",
+    [pytest.param("esm", marks=needs_node), pytest.param("commonjs", marks=needs_node)],
+)
+
+
+@in_node
+async def test_packages_that_come_first_are_imported_before_the_edit(bench, marks):
+    head, _, body = FIRST[bench.file]
+    bench.save(head + body.format(0))
+    async with bench.worker():
+        await bench.guest.introduce(MARKS=str(marks))
+        assert await bench.result() == ["none", 0]
+        await bench.facts.wait("worker.process.held")
+        assert marks.read_text() == "xx"
+        await bench.edit(head + body.format(1))
+        assert marks.read_text() == "xx"
+        assert await bench.result() == ["none", 1]
+    made = bench.folder / "node_modules/.cache/natless"
+    assert not made.exists() or list(made.iterdir()) == []
+
+
+@in_node
+async def test_an_edit_before_those_imports_begins_anew(bench, marks):
+    head, other, body = FIRST[bench.file]
+    bench.save(head + body.format(0))
+    async with bench.worker():
+        await bench.guest.introduce(MARKS=str(marks))
+        assert await bench.result() == ["none", 0]
+        await bench.facts.wait("worker.process.held")
+        await bench.edit(other + body.format(1))
+        assert await bench.result() == ["mine", 1]
+    assert len(bench.facts.of("worker.process.unfit")) == 1
+
+
 @node_only
 async def test_a_process_in_reserve_has_loaded_nothing_and_knows_its_credentials(bench):
     code = (

@@ -42,9 +42,13 @@ class Bench:
         assert answer.code == MessageCode.RESPONSE, answer.body
         return json.loads(answer.body)
 
-    def worker(self, **budgets):
+    def worker(self, *, environment=None, **budgets):
         return worker_for(
-            self.channel, self.facts, self.folder, budgets=replace(BUDGETS, **budgets)
+            self.channel,
+            self.facts,
+            self.folder,
+            budgets=replace(BUDGETS, **budgets),
+            environment=environment or {},
         )
 
 
@@ -247,6 +251,60 @@ async def test_no_process_of_older_code_is_left(bench):
         pids = [fact.data["pid"] for fact in bench.facts.of("worker.process.started")]
     assert len(pids) == 4
     assert not [pid for pid in pids if is_there(pid)]
+
+
+HEAVY = """
+import os
+with open(os.environ["MARKS"], "a") as marks:
+    marks.write("x")
+SETTING = os.environ.get("HEAVY_SETTING", "none")
+"""
+
+
+@pytest.fixture
+def heavy(tmp_path):
+    """A package of somebody else's, which leaves a mark each time it is imported."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "heavy.py").write_text(HEAVY)
+    (tmp_path / "marks").touch()
+    return {"PYTHONPATH": str(tmp_path / "site"), "MARKS": str(tmp_path / "marks")}
+
+
+async def test_packages_that_come_first_are_imported_before_the_edit(bench, heavy, tmp_path):
+    code = "import heavy\ndef handler(e, c):\n    return [heavy.SETTING, {}]\n"
+    bench.save(code.format(0))
+    async with bench.worker(environment=heavy, reserve=0.01):
+        await bench.guest.introduce()
+        assert await bench.result() == ["none", 0]
+        await bench.facts.wait("worker.process.held")
+        assert (tmp_path / "marks").read_text() == "xx"
+        await bench.edit(code.format(1))
+        assert (tmp_path / "marks").read_text() == "xx"
+        assert await bench.result() == ["none", 1]
+
+
+async def test_an_edit_before_those_imports_begins_anew(bench, heavy):
+    bench.save("import heavy\ndef handler(e, c):\n    return heavy.SETTING\n")
+    async with bench.worker(environment=heavy, reserve=0.01):
+        await bench.guest.introduce()
+        assert await bench.result() == "none"
+        await bench.facts.wait("worker.process.held")
+        await bench.edit(
+            "import os\nos.environ['HEAVY_SETTING'] = 'mine'\n"
+            "import heavy\ndef handler(e, c):\n    return heavy.SETTING\n"
+        )
+        assert await bench.result() == "mine"
+    assert len(bench.facts.of("worker.process.unfit")) == 1
+
+
+async def test_other_packages_are_not_expected_of_a_process_in_reserve(bench):
+    async with bench.worker(reserve=0.01):
+        await bench.guest.introduce()
+        await bench.result()
+        held = (await bench.facts.wait("worker.process.held")).data["pid"]
+        await bench.edit("boto3==1.0\n", "requirements.txt")
+        assert bench.facts.of("worker.process.started")[-1].data["pid"] != held
+        await gone(held)
 
 
 async def gone(pid: int) -> None:

@@ -149,3 +149,37 @@ def test_a_client_context_is_text_of_any_language(runtime: ModuleType) -> None:
     context = runtime.Context(HEADERS | {"lambda-runtime-client-context": raw})
     assert context.client_context.custom == {"k": "ü"}
     assert context.client_context.client is None
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("", []),
+        ("def handler(e, c): pass", []),
+        ("import boto3", ["boto3"]),
+        ('"""About."""\nfrom __future__ import annotations\nimport a.b, c as d', ["a.b", "c"]),
+        ("from a.b import c\nimport d", ["a.b", "d"]),
+        ("import a\nX = 1\nimport b", ["a"]),
+        ("import a\nimport os\nos.environ['B'] = '1'\nimport b", ["a", "os"]),
+        ("if True:\n    import a", []),
+        ("try:\n    import a\nexcept ImportError:\n    a = None\nimport b", []),
+        ("import a\nfrom . import b\nimport c", ["a"]),
+        ("import a\nimport inner\nimport b", ["a", "inside"]),
+        ("from folder import thing\nimport b", ["deep"]),
+        ("import app\nimport b", []),
+        ("import (", []),
+    ],
+)
+def test_the_first_imports_are_those_that_no_code_of_the_handlers_comes_before(
+    runtime: ModuleType, tmp_path: Path, code: str, found: list[str]
+) -> None:
+    (tmp_path / "app.py").write_text(code)
+    (tmp_path / "inner.py").write_text("import inside\nX = 1\nimport after")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "__init__.py").write_text("import deep")
+    assert runtime.first_imports("app.handler", str(tmp_path)) == found
+
+
+def test_a_handler_that_is_not_there_imports_nothing(runtime: ModuleType, tmp_path: Path) -> None:
+    for name in ("app.handler", "nowhere/app.handler", "handler", ""):
+        assert runtime.first_imports(name, str(tmp_path)) == []
