@@ -175,8 +175,9 @@ class HttpServer:
     async def open(self, listening: socket.socket) -> None:
         """Begins to accept connections."""
         self._server = await asyncio.start_server(
-            self._connect, sock=listening, limit=MAX_HEAD_BYTES, backlog=64
+            self._connect, sock=listening, limit=MAX_HEAD_BYTES, backlog=64, start_serving=False
         )
+        await self._server.start_serving()  # who is cancelled here can still close it
 
     async def close(self) -> None:
         """Stops listening and cuts what is connected."""
