@@ -91,6 +91,9 @@ class Reserves:
             oldest.drop_reserve()
         return slot in self._slots
 
+    def __contains__(self, slot: HandlerSlot) -> bool:
+        return slot in self._slots
+
     def leave(self, slot: HandlerSlot) -> None:
         """``slot`` needs none any more."""
         self._slots.pop(slot, None)
@@ -257,6 +260,8 @@ class HandlerSlot:
         old, self._serving = self._serving, None if failure else process
         if old is not None:
             self._spawn(self._retire(old))
+        if self in self._reserves:
+            self._reserve_later()  # the next edit may come before the next call
 
     # -- the reserve -------------------------------------------------------------------------
 

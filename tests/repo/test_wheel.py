@@ -38,5 +38,6 @@ def test_the_wheel_holds_the_four_rooms_and_nothing_else(wheel: zipfile.ZipFile)
 def test_the_wheel_carries_the_report_template_and_the_typing_marks(wheel: zipfile.ZipFile) -> None:
     names = wheel.namelist()
     assert [name for name in names if name.startswith("natless/report/templates/")]
+    assert "runtime_shim/node_runtime.mjs" in names
     assert "natless/examples/hello/handler.py" in names  # what the demo runs by default
     assert sum(name.endswith("/py.typed") for name in names) == 4

@@ -234,12 +234,13 @@ async def test_an_edit_of_an_imported_module_counts_too(bench):
 async def test_an_edit_is_loaded_by_the_process_that_was_held_for_it(bench):
     async with bench.worker():
         await bench.guest.introduce()
+        await bench.result()
         for number in range(1, 4):
-            await bench.result()
             held = (await bench.facts.wait("worker.process.held", count=number)).data["pid"]
             await bench.edit(bench.version(number))
             assert bench.facts.of("worker.process.started")[number].data["pid"] == held
-            assert await bench.result() == [number, None]
+            if number == 2:  # edits may also follow each other without a call
+                assert await bench.result() == [number, None]
 
 
 HEAVY = """
