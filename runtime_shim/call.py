@@ -243,7 +243,11 @@ class Call:
         except (Obstacle, TimeoutError) as error:
             raise self._fail(Phase.DELIVER, wait, started=published, error=error) from error
         started = min(published, self._accepted)
-        self._spans.add(Phase.DELIVER, wait, started=started, finished=self._accepted)
+        offset = self._agreement.offset
+        detail = {"clock_offset": round(offset, 3)} if offset else {}
+        self._spans.add(
+            Phase.DELIVER, wait, started=started, finished=self._accepted, detail=detail
+        )
 
     def _first_wait(self, published: float, *, now: float) -> Wait:
         """A side that said HELLO also says at once that it has an event."""

@@ -163,7 +163,8 @@ class Link(Mailbox):
                         return done.pop().result()
         finally:
             for each in probes:
-                each.cancel()
+                if not each.cancel():
+                    each.exception()  # looked at, so that nobody complains
 
     def _send(self, frame: Frame) -> None:
         """Sends a frame; on a channel that ended, nothing: its end is what happens next."""

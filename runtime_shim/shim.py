@@ -180,13 +180,18 @@ class Shim:
                 failure = Failure(failed.span, is_accepted=failed.is_accepted, channel=asking)
             else:
                 self._breaker.note_success()
-                return Decision(answer, Strategy.WORKER, ""), answered
+                return Decision(answer, Strategy.WORKER, self._remark()), answered
         began = spans.now()
         decision = await self._chain.answer(invocation, failure)
         ended = spans.now()
         if decision.strategy.is_developers:
             self._breaker.note_success()
         return replace(decision, note=f"{decision.note} in {ended - began:.3f} s"), ended
+
+    def _remark(self) -> str:
+        """Nothing, unless more than one developer's side has said HELLO."""
+        count = len(self._channel.agreement.instances)
+        return f"{count} developers' sides share this stage, and each answers" if count > 1 else ""
 
     def _raise_early_failure(self) -> None:
         """The first event need not wait again for what has just failed.
