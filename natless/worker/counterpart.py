@@ -16,18 +16,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from event_protocol.live import (
-    FEATURES,
-    KEPT_HEADER,
-    Accepted,
-    Beat,
-    Feature,
-    Hello,
-    MessageCode,
-)
+from event_protocol.live import Feature, MessageCode
 from natless.journal import Journal
 from natless.lambda_host.clock import Clock, Timer, wait_first
 from natless.lambda_host.invocation import Failure
@@ -39,7 +30,7 @@ from natless.worker.config import LocalFunction, WorkerConfig
 from natless.worker.debug_door import DebugDoor
 from natless.worker.debug_doors import DebugDoors
 from natless.worker.errors import PublishFailed
-from natless.worker.process import SOURCE, HandlerProcess
+from natless.worker.process import SOURCE
 from natless.worker.program import make_program
 from natless.worker.reload import Edit
 from natless.worker.slot import (
@@ -50,8 +41,9 @@ from natless.worker.slot import (
     Spawn,
     describe_failure,
 )
+from natless.worker.voice import Send, Voice
+from natless.worker.work import Work
 
-_NONCE, _DEADLINE = "lambda-runtime-invocation-id", "lambda-runtime-deadline-ms"
 SUPERSEDED = "superseded"
 FORGOTTEN = "forgotten"
 STOPPED = "stopped"
@@ -62,65 +54,6 @@ _LOST = {
     STOPPED: "the worker was stopped",
     CANCELLED: "the function has its answer from somebody else",
 }
-
-
-class Send(Protocol):
-    """Publishes a message to one guest."""
-
-    async def __call__(
-        self, worker_id: str, code: MessageCode, body: bytes, *, name: str = "", give_up: float
-    ) -> None:
-        """Returns when the channel has accepted all of it.
-
-        Args:
-            worker_id: to whom.
-            code: what it is.
-            body: its content.
-            name: the message's id: the request id for an answer; a new one when left out.
-            give_up: monotonic seconds after which no further attempt is made.
-
-        Raises:
-            PublishFailed: the channel did not accept it.
-        """
-
-
-@dataclass(slots=True)
-class Work:
-    """One invocation on this side.
-
-    Attributes:
-        event: what the handler gets.
-        received: monotonic seconds at which the whole NEXT was here.
-        deadline: monotonic seconds at which the function's time is up.
-        withdrawn: done with the reason when nobody waits for the answer any more.
-        started: monotonic seconds at which the handler got the event, 0 before.
-        handled: monotonic seconds at which its answer was there, 0 before.
-        process: the process that it was given to.
-    """
-
-    event: Event
-    received: float
-    deadline: float
-    withdrawn: asyncio.Future[str]
-    started: float = 0.0
-    handled: float = 0.0
-    process: HandlerProcess | None = None
-
-    @property
-    def request_id(self) -> str:
-        """The invocation's id."""
-        return self.event.request_id
-
-    @property
-    def attempt(self) -> str:
-        """Which attempt at this invocation it is: Lambda's own retries have the first one's id.
-
-        A guest that repeats itself repeats the headers, too. An event that it kept has a new
-        deadline each time, so that says when it was kept.
-        """
-        headers = self.event.headers
-        told = (headers.get(name) for name in (KEPT_HEADER, _NONCE, _DEADLINE))
-        return f"{self.request_id} {next((each for each in told if each), '')}"
 
 
 class Counterpart:
@@ -154,7 +87,6 @@ class Counterpart:
         instance: str = "",
     ) -> None:
         self.worker_id = worker_id
-        self._instance = instance
         self._config = config
         self._journal = journal
         self._clock = clock
@@ -176,9 +108,15 @@ class Counterpart:
         self._environment: dict[str, str] | None = None
         self._introduced: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._work: Work | None = None
-        self._features: frozenset[str] = frozenset()
-        self._is_debugging = False
-        self._beat: Timer | None = None
+        self._voice = Voice(
+            worker_id,
+            instance=instance,
+            budgets=config.budgets,
+            clock=clock,
+            send=send,
+            spawn=spawn,
+            fact=self._fact,
+        )
         self._answers = Answers()
         self._rest: Timer | None = None
 
@@ -200,7 +138,7 @@ class Counterpart:
         Other variables than before mean other credentials. What both sides can do is agreed by a
         HELLO.
         """
-        self._agree(features)
+        self._voice.agree(features)
         function = self._config.find(function_id)
         if function is None:
             self._unknown = _not_here(function_id, tuple(self._config.functions))
@@ -221,25 +159,25 @@ class Counterpart:
             self._slot.debug_through(self._door)
 
     def _debugger_came_or_went(self, is_attached: bool) -> None:
-        self.note_debugger(is_attached=is_attached)
+        self._voice.note_debugger(is_attached=is_attached)
 
     def take(self, work: Work) -> None:
         """Begins an invocation, and says so. One that was seen already is not begun again."""
         if work.attempt in self._answers:
             self._fact("worker.invocation.repeated", request_id=work.request_id)
             answer = self._answers.find(work.attempt)
-            if answer is not None and Feature.REPEAT in self._features:
+            if answer is not None and Feature.REPEAT in self._voice.features:
                 self._spawn(self._answer_again(work, *answer))
             else:
-                self._acknowledge(work.request_id)
+                self._voice.acknowledge(work.request_id)
             return
-        self._acknowledge(work.request_id)
+        self._voice.acknowledge(work.request_id)
         self._answers.begin(work.attempt)
         self._withdraw(SUPERSEDED)
         self._work = work
         self._fact("worker.invocation.received", at=work.received, request_id=work.request_id)
+        self._voice.begin(work.request_id)
         self._spawn(self._serve(work))
-        self._beat_later()
 
     def cancel(self, request_id: str, *, reason: str) -> None:
         """Nobody waits for this answer any more: its handler is stopped."""
@@ -247,24 +185,15 @@ class Counterpart:
             self._fact("worker.invocation.cancelled", request_id=request_id, reason=reason)
             self._withdraw(CANCELLED)
 
-    def note_debugger(self, *, is_attached: bool) -> None:
-        """A debugger came or went: the guest then waits for as long as the developer thinks.
-
-        It is told at once, and with every beat. Guests that announced no beats wait as before.
-        """
-        if is_attached != self._is_debugging:
-            self._is_debugging = is_attached
-            self._beat_now()
-
     def reload(self, edit: Edit) -> None:
         """Starts the edited code."""
         self._slot.begin(edit=edit)
 
     def shut(self) -> None:
         """Starts nothing more of its own accord; :meth:`close` must follow."""
-        for timer in (self._rest, self._beat):
-            if timer is not None:
-                timer.cancel()
+        self._voice.end()
+        if self._rest is not None:
+            self._rest.cancel()
         if self._door is not None and self._doors is not None:
             self._doors.give_back(self._door)
         self._slot.shut()
@@ -279,54 +208,7 @@ class Counterpart:
         if self._work is not None and not self._work.withdrawn.done():
             self._work.withdrawn.set_result(reason)
 
-    # -- what the guest is told beside answers -----------------------------------------------
-
-    def _agree(self, features: Sequence[str]) -> None:
-        self._features = frozenset(features) & frozenset(FEATURES)
-        if not self._features:
-            return
-        hello = Hello(self._features, self._instance, self._clock.wall())
-        self._tell(MessageCode.HELLO, hello.encode())
-        if self._work is not None:
-            self._beat_later()
-
-    def _acknowledge(self, request_id: str) -> None:
-        if Feature.ACCEPTED in self._features:
-            body = Accepted(request_id, self._clock.wall()).encode()
-            self._tell(MessageCode.ACCEPTED, body, request_id)
-        else:
-            self._tell(MessageCode.PING, b"{}\n", request_id)
-
-    def _beat_later(self) -> None:
-        if self._beat is not None:
-            self._beat.cancel()
-        if Feature.BEAT in self._features:
-            when = self._clock.now() + self._config.budgets.beat
-            self._beat = self._clock.call_at(when, self._beat_now)
-
-    def _beat_now(self) -> None:
-        """Says that the handler is still at work, if one is, and does so again later."""
-        work = self._work
-        if work is None or Feature.BEAT not in self._features:
-            return
-        beat = Beat(work.request_id, self._clock.wall(), self._is_debugging)
-        self._tell(MessageCode.BEAT, beat.encode(), work.request_id)
-        self._beat_later()
-
-    def _tell(self, code: MessageCode, body: bytes, request_id: str = "") -> None:
-        self._spawn(self._send_or_note(code, body, request_id))
-
-    async def _send_or_note(self, code: MessageCode, body: bytes, request_id: str) -> None:
-        give_up = self._clock.now() + self._config.budgets.publish
-        try:
-            await self._send(self.worker_id, code, body, give_up=give_up)
-        except PublishFailed as error:
-            self._fact(
-                "worker.word.failed",
-                word=code.name.lower(),
-                request_id=request_id,
-                reason=str(error),
-            )
+    # -- one invocation ----------------------------------------------------------------------
 
     async def _answer_again(self, work: Work, code: MessageCode, body: bytes) -> None:
         give_up = max(work.deadline, self._clock.now() + self._config.budgets.publish)
@@ -334,8 +216,6 @@ class Counterpart:
             await self._send(self.worker_id, code, body, name=work.request_id, give_up=give_up)
         except PublishFailed as error:
             self._failed(work, "not published", message=str(error), answered=False)
-
-    # -- one invocation ----------------------------------------------------------------------
 
     async def _serve(self, work: Work) -> None:
         try:
@@ -353,8 +233,7 @@ class Counterpart:
             await self._answer(work, outcome, is_init=is_init)
         if self._work is work:
             self._work = None
-            if self._beat is not None:
-                self._beat.cancel()
+            self._voice.end()
             self._rest_later()
 
     async def _handle(self, work: Work) -> tuple[Answer | Failure | None, bool]:
@@ -411,7 +290,7 @@ class Counterpart:
         name = "" if code is MessageCode.INIT_ERROR else work.request_id
         if code is MessageCode.INIT_ERROR:
             self._answers.lose(work.attempt)  # the next try may find mended code
-        elif Feature.REPEAT in self._features:
+        elif Feature.REPEAT in self._voice.features:
             self._answers.keep(work.attempt, code, answer.body)
         try:
             await self._send(self.worker_id, code, answer.body, name=name, give_up=give_up)
@@ -429,7 +308,7 @@ class Counterpart:
             self._fact("worker.invocation.complete", **_times(work), bytes=len(answer.body))
 
     def _lost(self, work: Work, reason: str) -> None:
-        if Feature.REPEAT in self._features:
+        if Feature.REPEAT in self._voice.features:
             self._answers.lose(work.attempt)
         self._failed(work, reason, message=_LOST[reason], answered=False)
 

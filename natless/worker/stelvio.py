@@ -32,7 +32,7 @@ from event_protocol.stelvio import (
     split,
 )
 from natless.lambda_host.runtime_session import Event
-from natless.worker.counterpart import Work
+from natless.worker.work import Work
 from natless.worker.worker import Worker
 
 _is_request_id = re.compile(r"[A-Za-z0-9_-]{1,128}").fullmatch

@@ -34,7 +34,7 @@ from natless.lambda_host.clock import Clock, SystemClock
 from natless.lambda_host.launcher import HostLauncher, Launcher
 from natless.lambda_host.runtime_session import Event
 from natless.worker.config import LocalFunction, WorkerConfig
-from natless.worker.counterpart import Counterpart, Work, monotonic_deadline
+from natless.worker.counterpart import Counterpart, monotonic_deadline
 from natless.worker.debug_doors import DebugDoors
 from natless.worker.errors import PublishFailed
 from natless.worker.link import Link
@@ -43,6 +43,7 @@ from natless.worker.process import SOURCE
 from natless.worker.reload import Edit, watch_folders
 from natless.worker.report import describe_record
 from natless.worker.slot import Reserves
+from natless.worker.work import Work
 
 _PACKETS_AT_ONCE = 8  # of one answer on their way; 1.4 MB of base64
 _REQUEST_ID = "lambda-runtime-aws-request-id"

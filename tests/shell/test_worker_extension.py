@@ -86,7 +86,7 @@ async def test_a_guest_that_announced_nothing_is_sent_no_code_of_ours(bench):
         await bench.guest.introduce()
         await bench.guest.invoke("r-1", 1, **SAME)
         assert (await bench.guest.message()).code == MessageCode.PING
-        worker._counterparts[GUEST].note_debugger(is_attached=True)
+        worker._counterparts[GUEST]._voice.note_debugger(is_attached=True)
         gate.set()
         assert (await bench.guest.message()).code == MessageCode.RESPONSE
         await bench.guest.invoke("r-1", 1, **SAME)  # a repeat
@@ -131,7 +131,7 @@ async def test_a_handler_that_runs_beats_until_it_is_done(bench):
             beat = await bench.guest.message()
             assert beat.code == MessageCode.BEAT
             assert Beat.decode(beat.body).request_id == "r-1"
-        worker._counterparts[GUEST].note_debugger(is_attached=True)
+        worker._counterparts[GUEST]._voice.note_debugger(is_attached=True)
         while not Beat.decode((await bench.guest.message()).body).is_debugging:
             pass
         gate.set()

@@ -3,7 +3,7 @@
 from event_protocol.live import MessageCode
 from natless.lambda_host.runtime_session import Event
 from natless.worker.answers import Answers
-from natless.worker.counterpart import Work
+from natless.worker.work import Work
 
 RESPONSE = MessageCode.RESPONSE
 
