@@ -10,8 +10,8 @@ Lambda developer guide, "Building a custom runtime" and "Python handler errors")
 from the handler ends the process with its code, as there: the Runtime API's side says so to the
 caller. ``PYTHONPATH`` reaches the handler also under ``-I``.
 
-It stays one file, long as it is: it also runs from inside the guest's archive, as code without a file
-and without a way to a second module, and once the handler is loaded ``sys.path`` is the handler's.
+It stays one file, long as it is: it also runs from inside the guest's archive, as code that has no
+file and no way to a second module; and once the handler is loaded, ``sys.path`` is the handler's.
 """
 
 from __future__ import annotations
