@@ -118,6 +118,7 @@ async def _tell_verdict(request: web.Request) -> web.Response:
     if "json" in request.headers.get("Accept", ""):
         return _json(_describe_run(run))
     lines = [f"{run.name}: {run.seen}", run.verdict.sentence]
+    lines += [f"  | {line}" for line in run.verdict.excerpt]
     lines += [f"next: {step}" for step in run.verdict.next_steps]
     lines += [f"[{run.verdict.cause}] promised: {run.promised}"]
     return web.Response(text="\n".join(lines) + "\n")
@@ -151,6 +152,7 @@ def _describe_run(run: TopologyRun) -> dict[str, Any]:
         "hop": str(verdict.hop),
         "sentence": verdict.sentence,
         "next": list(verdict.next_steps),
+        "excerpt": list(verdict.excerpt),
     }
 
 

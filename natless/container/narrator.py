@@ -44,9 +44,11 @@ class Narrator:
         strategy = Strategy(fact.data["strategy"])
         by = "your code" if strategy.is_developers else f"the fallback {strategy.value!r}"
         _say(f"{fact.data['topology']}: answered by {by}{took}")
-        if run.verdict.cause != self._last_cause and not run.verdict.works:
+        if run.verdict.cause not in ("works", self._last_cause):
             for line in textwrap.wrap(run.verdict.sentence, _WIDTH):
                 _say(f"  {line}")
+            for line in run.verdict.excerpt:
+                _say(f"  | {line}")
         self._last_cause = run.verdict.cause
 
 

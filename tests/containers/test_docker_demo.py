@@ -18,6 +18,7 @@ import pytest
 from natless.errors import EnvironmentLacks
 from natless.vpc.backend import choose_network
 from tests.network.test_demo_catalogue import SAID
+from tests.network.test_pytest_door import write_files_of_the_page
 
 ROOT = Path(__file__).parents[2]
 NATLESS = Path(sys.executable).with_name("natless")
@@ -44,6 +45,12 @@ def run_demo(folder: Path, *arguments: str, **environment: str) -> subprocess.Co
         cwd=folder,
         timeout=110,
     )
+
+
+def docker(*arguments: str) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +89,35 @@ def test_nothing_is_left(run):
     folder, _ = run
     assert list((folder / "t").iterdir()) == []
     for kind in (("ps", "--all"), ("network", "ls")):
-        found = subprocess.run(
-            ["docker", *kind, "--filter", "label=natless.lab", "--quiet"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert found.stdout == ""
+        assert docker(*kind, "--filter", "label=natless.lab", "--quiet") == ""
+
+
+def test_a_range_that_another_network_has_is_told_with_its_holder(run, tmp_path):
+    holder = "natless-test-holder"
+    docker("network", "create", "--subnet", "10.0.9.0/24", holder)
+    try:
+        done = run_demo(tmp_path)
+    finally:
+        docker("network", "rm", holder)
+    assert done.returncode == 3, done.stderr
+    assert f"10.0.9.0/24 is taken by the Docker network {holder}" in done.stderr
+    assert f"docker network rm {holder}" in done.stderr
+    assert list((tmp_path / "natless-report").iterdir()) == []
+
+
+def test_the_lab_of_a_test_session_can_be_made_of_containers(engine, tmp_path):
+    write_files_of_the_page(tmp_path)
+    tmp_path.chmod(0o755)
+    chosen = ["--natless-network", "docker", "-k", "my_code or way_out or comes_back"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", *chosen],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 passed" in done.stdout
 
 
 @contextmanager

@@ -20,13 +20,17 @@ _reason = can_use_namespaces()
 needs_namespaces = pytest.mark.skipif(_reason is not None, reason=f"no namespaces: {_reason}")
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
+def write_files_of_the_page(folder: Path) -> None:
     """The files of the page, each under the name in its first line."""
     for code in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
-        path = tmp_path / code.splitlines()[0].removeprefix("# ")
+        path = folder / code.splitlines()[0].removeprefix("# ")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(code, encoding="utf-8")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    write_files_of_the_page(tmp_path)
     return tmp_path
 
 
