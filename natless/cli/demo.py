@@ -12,11 +12,13 @@ def demo(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            help="Folder with the handler's code.  [default: the example that comes along]"
+            help="Folder with the handler's code, or the handler's file.  [default: the example "
+            "that comes along]"
         ),
     ] = None,
     handler: Annotated[
-        str | None, typer.Option(help="module.function, as in Lambda's settings.")
+        str | None,
+        typer.Option(help="module.function.  [default: handler.handler, or what the folder has]"),
     ] = None,
     topology: Annotated[
         list[str] | None,

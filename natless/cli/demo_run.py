@@ -12,6 +12,7 @@ from typing import Any
 from natless.cli.running import Interrupted, Terminated, run_until_done
 from natless.deployed import locate
 from natless.errors import EnvironmentLacks, NatlessError, PromiseBroken, UsageError
+from natless.function_place import find_handler, read_place
 from natless.journal import Journal
 from natless.progress import choose_progress
 from natless.report.document import RunDocument
@@ -45,7 +46,9 @@ def run_demo(
     Raises:
         NatlessError: it could not be run, or a network did not show what it promises.
     """
-    settings = load_settings(overrides, file=config)
+    said = {**overrides, "function": read_place(overrides["function"])}
+    settings = load_settings(said, file=config)
+    settings = settings.model_copy(update={"function": find_handler(settings.function)})
     topologies = _find_topologies(settings.demo.topologies)
     locate(settings.function)
     network = choose_network(settings.demo.network)

@@ -20,10 +20,10 @@ from natless.cli.dev_screen import DevScreen, Network
 from natless.cli.running import run_until_done
 from natless.dev import Dev, DevFunction, find_topology, open_dev
 from natless.errors import EnvironmentLacks, UsageError
+from natless.function_place import find_handler, read_place
 from natless.journal import Journal
 from natless.progress import choose_progress
 from natless.run_directory import open_run_directory
-from natless.runtimes.catalogue import name_handler
 from natless.settings import FunctionSettings, Settings, load_settings
 
 
@@ -47,9 +47,10 @@ def run_dev(
     Raises:
         NatlessError: it could not be brought up.
     """
-    settings = load_settings(_read_file_argument(overrides), file=config)
+    said = {**overrides, "function": read_place(overrides["function"])}
+    settings = load_settings(said, file=config)
     if is_one:
-        function = _name_by_folder(_find_handler(settings.function))
+        function = _name_by_folder(find_handler(settings.function))
         settings = settings.model_copy(update={"functions": {}, "function": function})
     networks = {
         each.name: _check_topology(find_topology(each, settings)) for each in settings.registry()
@@ -137,26 +138,6 @@ def _tell_debugger(function: DevFunction) -> str:
         f"{function.name}: attach to 127.0.0.1:{function.debug_port} "
         f"({function.code.runtime.debugger}); time stands still meanwhile"
     )
-
-
-def _read_file_argument(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A file in place of the folder means its folder and its function ``handler``."""
-    function = overrides["function"]
-    place = function["folder"]
-    if place is None or not place.is_file():
-        return overrides
-    named = name_handler(place)
-    folder, handler = named if named is not None else (place.parent, None)
-    said = {**function, "folder": folder, "handler": function["handler"] or handler}
-    return {**overrides, "function": said}
-
-
-def _find_handler(function: FunctionSettings) -> FunctionSettings:
-    """A function whose handler nobody named has the one that its folder has."""
-    if "handler" in function.model_fields_set or not function.folder.is_dir():
-        return function
-    named = name_handler(function.folder)
-    return function if named is None else function.model_copy(update={"handler": named[1]})
 
 
 def _name_by_folder(function: FunctionSettings) -> FunctionSettings:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from event_protocol.phases import InvocationRecord
 from natless.explain import Evidence, explain
+from natless.function_place import find_handler, read_place
 from natless.journal import Fact, Journal
 from natless.lab import Lab
 from natless.lab import open_lab as open_async_lab
@@ -125,8 +126,8 @@ def open_lab(
     (``NATLESS_…``), from ``natless.toml``, and from the defaults, in this order.
 
     Args:
-        folder: with the handler's code.
-        handler: ``module.function``.
+        folder: with the handler's code, or the handler's file.
+        handler: ``module.function``; when nobody names it, the one that the folder has.
         network: what to build it of; ``auto`` takes namespaces where they can be used, and
             containers otherwise.
         settings: further settings, nested as in ``natless.toml``.
@@ -140,10 +141,11 @@ def open_lab(
         ComponentFailed: a part did not come up.
     """
     said: dict[str, Any] = {**(settings or {})}
-    named = {"folder": folder and Path(folder), "handler": handler}
+    named = read_place({"folder": Path(folder) if folder else None, "handler": handler})
     said["function"] = {**said.get("function", {}), **{k: v for k, v in named.items() if v}}
     said["demo"] = {**said.get("demo", {}), **({"network": network} if network else {})}
     accepted = load_settings(said, file=config)
+    accepted = accepted.model_copy(update={"function": find_handler(accepted.function)})
     with open_run_directory() as directory:
         held = _open_stage(accepted, directory=directory, progress=progress or SilentProgress())
         thread = LoopThread(held)

@@ -97,3 +97,17 @@ def test_a_budget_that_does_not_exist_is_named(tmp_path):
             "NATLESS_BUDGET_CONNECT_TPC is not a budget; did you mean NATLESS_BUDGET_CONNECT_TCP"
         )
         assert words in " ".join(text.split()), form
+
+
+def test_the_handlers_file_may_be_named_in_place_of_its_folder(tmp_path):
+    (tmp_path / "index.py").write_text("def handler(event, context):\n    return 1\n")
+    for place in (tmp_path, tmp_path / "index.py"):
+        done = subprocess.run(
+            [NATLESS, "demo", place, *FLAGS, "--out", tmp_path / "out"],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"NO_COLOR": "1", "COLUMNS": "200"},
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "worker" in done.stdout
