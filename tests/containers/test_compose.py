@@ -37,13 +37,19 @@ def test_an_edit_on_the_machine_answers_soon_after(loop):
 
 
 @pytest.mark.parametrize("name", TOPOLOGIES)
-def test_every_topology_shows_what_it_promises_and_its_verdict_says_so(loop, name):
-    changed = loop.change(name, "verify")
-    assert changed["kept"], changed["probes"]
+def test_calls_end_as_every_topology_promises_and_its_verdict_says_so(loop, uplink, name):
+    loop.change(name)
     loop.invoke()
     verdict = loop.verdict()
     is_working = TOPOLOGIES[name].promise.is_working
     assert (verdict["kept"], verdict["works"]) == (True, is_working), verdict
+
+
+# The catalogue is proved in tests/network; here it is what compose wires by itself.
+@pytest.mark.parametrize("name", ["no-nat", "egress-proxy", "nat-idle", "ipv6-dual-stack"])
+def test_a_change_can_be_proved_by_probes(loop, name):
+    changed = loop.change(name, "verify")
+    assert changed["kept"], changed["probes"]
 
 
 def test_what_was_deployed_stays_what_it_was_and_answers_without_a_network(loop):
@@ -143,9 +149,9 @@ def test_the_machine_has_no_address_and_no_route_in_the_lab(loop):
 
 
 def test_no_packet_of_the_lab_leaves_the_machine(loop, uplink):
-    for name in TOPOLOGIES:
-        loop.change(name)
-        loop.invoke()
+    """Nor did one while calls were made on every topology."""
+    if uplink is None:
+        pytest.skip("this machine's way out cannot be watched: there is none, or only root may")
     # The function's own place tries the whole internet, in a network that lets everything out.
     loop.change("nat")
     for address in ("192.0.2.1", "8.8.8.8", ADDRESSES.internet.address):

@@ -197,7 +197,9 @@ async def test_no_packet_for_an_address_of_the_lab_leaves_the_machine(bench):
     legs = (*ADDRESSES.legs.values(), *ADDRESSES.legs_ipv6.values())
     own = [ip_network(leg.network) for leg in legs]
     strangers = [ip_network(each) for each in ("192.0.2.1", "10.99.0.1", "2001:db8:ffff::1")]
-    with watch_uplink([*own, *strangers]) as uplink:
+    if (watcher := watch_uplink([*own, *strangers])) is None:
+        pytest.skip("this machine's way out cannot be watched: there is none, or only root may")
+    with watcher as uplink:
         for topology in TOPOLOGIES.values():
             await bench.vpc.apply(topology)
             assert "198.51.100.77" in await bench.ask(SPRAY)

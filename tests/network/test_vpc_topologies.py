@@ -46,7 +46,10 @@ async def bench(lab):
 
 @pytest.mark.parametrize("name", TOPOLOGIES)
 async def test_every_topology_of_the_catalogue_shows_what_it_promises(bench, name):
-    results = await bench.vpc.verify(find(name))
+    topology = find(name)
+    if topology.nat_idle is not None:
+        topology = replace(topology, nat_idle=1.0)  # which is waited for
+    results = await bench.vpc.verify(topology)
     assert all(result.is_ok for result in results)
     (fact,) = bench.told("vpc.topology.probed")
     assert (fact["topology"], fact["is_ok"]) == (name, True)
