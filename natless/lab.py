@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import secrets
 import shlex
+import shutil
 import socket
 import string
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from natless.certificates import Authority, CertificatePair, aws_names
 from natless.deployed import deploy, locate
 from natless.errors import ComponentFailed, UsageError
-from natless.journal import Journal
+from natless.journal import Fact, Journal
 from natless.lambda_host.host import FunctionSpec, InvokeResult, LambdaHost
 from natless.lambda_host.output import Redactor
 from natless.measure.recorder import CallerResult
-from natless.progress import Progress
+from natless.progress import Progress, Step
 from natless.relay_process import RelayReady, start_relay
 from natless.runtimes import Code, Family
 from natless.settings import FunctionSettings, Settings
@@ -73,7 +75,8 @@ class Lab:
         relay: the channel.
         vpc: the network.
         journal: takes every fact.
-        deployed: the folder with the code as it was deployed.
+        deployed: the code as it was deployed.
+        guest: the shim's archive, where the function can read it.
     """
 
     settings: Settings
@@ -82,6 +85,7 @@ class Lab:
     vpc: LabVpc
     journal: Journal
     deployed: Code
+    guest: Path
 
     async def show(self, topology: Topology) -> tuple[ProbeResult, ...]:
         """Applies a topology and proves its promise by probes.
@@ -98,7 +102,7 @@ class Lab:
             name=function.name,
             handler=function.handler,
             task_root=self.deployed.folder,
-            bootstrap=(sys.executable, "-I", str(shim_archive())),
+            bootstrap=(sys.executable, "-I", str(self.guest)),
             timeout=function.timeout,
             memory=function.memory,
             region=self.settings.region,
@@ -228,9 +232,13 @@ async def open_lab(
             "the function's container does not have the folder function.extensions",
             hint="leave it out, or use --network netns",
         )
-    who = _Identity.make(region=settings.region, directory=directory)
+    who, guest = _Identity.make(region=settings.region, directory=directory), shim_archive()
+    if chosen == "docker":
+        who = replace(who, ca=_share(who.ca, directory))
+        guest = _share(guest, directory)
     async with AsyncExitStack() as stack:
-        with progress.step(_BUILDING[chosen]):
+        with progress.step(_BUILDING[chosen]) as step:
+            journal.listen(functools.partial(_tell_of_image, step))
             vpc = await stack.enter_async_context(
                 _open_vpc(chosen, who, journal=journal, directory=directory)
             )
@@ -246,7 +254,7 @@ async def open_lab(
         deployed = deploy(code, directory / "task")
         if chosen == "docker":
             _prepare_for_container(deployed, progress)
-        yield Lab(settings, chosen, relay, vpc, journal, deployed)
+        yield Lab(settings, chosen, relay, vpc, journal, deployed, guest)
 
 
 def _open_vpc(
@@ -291,6 +299,20 @@ def _describe_worker(function: FunctionSettings, code: Code, relay: RelayReady) 
         namespace=NAMESPACE,
         functions={function.name: LocalFunction(code, memory=function.memory)},
     )
+
+
+def _tell_of_image(step: Step, fact: Fact) -> None:
+    """The first time, and after an update, the step takes long."""
+    if fact.kind == "vpc.image.building":
+        step.say("building their image, once for this version of natless")
+
+
+def _share(path: Path, directory: Path) -> Path:
+    """A copy that everybody may read: the function's container has a user of its own."""
+    copy = directory / path.name
+    shutil.copyfile(path, copy)
+    copy.chmod(0o644)
+    return copy
 
 
 def _prepare_for_container(deployed: Code, progress: Progress) -> None:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import os
 import secrets
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from natless.errors import ComponentFailed, EnvironmentLacks
@@ -114,7 +115,13 @@ class DockerLab(DockerVpc):
             stack.callback(engine.close)
             for lab in await asyncio.to_thread(engine.remove_leftovers):
                 journal.record("vpc.leftover.removed", source="vpc", lab=lab)
-            image = await asyncio.to_thread(ensure_image, engine)
+            loop = asyncio.get_running_loop()
+
+            def tell(tag: str) -> None:
+                fact = functools.partial(journal.record, source="vpc", tag=tag)
+                loop.call_soon_threadsafe(fact, "vpc.image.building")
+
+            image = await asyncio.to_thread(ensure_image, engine, on_build=tell)
             path = directory / "switchboard.sock"
             switchboard = await stack.enter_async_context(Switchboard.open(path, on_fact=record))
             mounts = share(directory, ca=ca, certificate=certificate)
@@ -132,8 +139,12 @@ class DockerLab(DockerVpc):
         journal.record("vpc.closed", source="vpc")
 
 
-def ensure_image(engine: Engine) -> str:
+def ensure_image(engine: Engine, *, on_build: Callable[[str], None]) -> str:
     """The tag of an image with our code as it is, built now if it is not there.
+
+    Args:
+        engine: where it is.
+        on_build: is called with the tag before it is built, which may take minutes.
 
     Raises:
         EnvironmentLacks: there is nothing to build it from.
@@ -148,6 +159,7 @@ def ensure_image(engine: Engine) -> str:
         )
     tag = f"natless:{fingerprint(_ROOT)}"
     if not engine.has_image(tag):
+        on_build(tag)
         engine.build_image(tag, root=str(_ROOT))
     return tag
 
