@@ -21,6 +21,7 @@ from tests.conformance.bridge_lambda import (
     shim_function,
 )
 from tests.conformance.field import Field, open_field
+from tests.conformance.packets import codes_of_ours, heard_packets
 from tests.conformance.proofs import npm_version, prove
 from tests.conformance.sst_dev import (
     SstDev,
@@ -84,7 +85,10 @@ async def test_sst_dev_answers_sst_s_bridge(chain: Chain, dev: SstDev) -> None:
 
 async def test_sst_dev_answers_the_shim(chain: Chain, dev: SstDev) -> None:
     facts = Facts()
-    async with shim_function(chain.field, facts, concurrency=3) as function:
+    async with (
+        heard_packets(chain.field) as packets,
+        shim_function(chain.field, facts, concurrency=3) as function,
+    ):
         for number in range(5):
             result = await function.invoke(json.dumps({"name": number}).encode())
             answer = {"hello": number, "request": result.request_id}
@@ -99,6 +103,8 @@ async def test_sst_dev_answers_the_shim(chain: Chain, dev: SstDev) -> None:
         await function.settled()
     strategies = {fact.data["strategy"] for fact in facts.of("shim.invocation")}
     assert strategies == {"worker"}
+    assert len(packets) > 10
+    assert codes_of_ours(packets) == set(), "sst dev announced none of our features"
     prove_chain(
         "test_sst_dev_answers_the_shim",
         "answers the shim: calls, 3 at once, an error, 1 MB each way",
