@@ -21,6 +21,7 @@ from tests.conformance.bridge_lambda import (
     natless_worker,
 )
 from tests.conformance.field import Field, open_field
+from tests.conformance.packets import codes_of_ours, heard_packets
 from tests.conformance.proofs import npm_version, prove
 from tests.shell.worker_channel import Facts
 
@@ -72,7 +73,11 @@ async def sst(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sst]:
 async def test_a_cold_start_and_200_invocations(sst: Sst, topology: str) -> None:
     await sst.field.vpc.verify(find(topology))
     facts = Facts()
-    async with sst.worker(facts), sst.function(facts) as function:
+    async with (
+        heard_packets(sst.field) as packets,
+        sst.worker(facts),
+        sst.function(facts) as function,
+    ):
         for number in range(201):
             result = await function.invoke(json.dumps({"n": number}).encode())
             assert result.function_error is None
@@ -80,6 +85,8 @@ async def test_a_cold_start_and_200_invocations(sst: Sst, topology: str) -> None
             assert json.loads(result.payload) == expected
     assert len(facts.of("lambda.environment.started")) == 1
     assert "INIT_REPORT" not in log_of(facts)
+    assert len(packets) > 600  # next, ping and response of each
+    assert codes_of_ours(packets) == set(), "the bridge announced none of our features"
     prove_bridge("test_a_cold_start_and_200_invocations", "a cold start and 200 invocations")
 
 
