@@ -220,6 +220,31 @@ async def test_an_exception_at_import_names_its_line(bench):
 
 
 @node_only
+async def test_a_streamed_answer_comes_in_one_piece(bench):
+    bench.save(
+        "export const handler = awslambda.streamifyResponse(async (event, stream) => {\n"
+        "  stream = awslambda.HttpResponseStream.from(stream, { statusCode: 201 });\n"
+        "  stream.write('one '); stream.write('two'); stream.end();\n});\n"
+    )
+    async with bench.worker():
+        await bench.guest.introduce()
+        answer = await bench.ask()
+    assert answer.code == MessageCode.RESPONSE
+    prelude, _, body = answer.body.partition(bytes(8))
+    assert (json.loads(prelude), body) == ({"statusCode": 201}, b"one two")
+
+
+@node_only
+async def test_what_a_handler_prints_is_told_without_its_secrets(bench):
+    bench.save("export const handler = async () => console.log(process.env.DB_PASSWORD);\n")
+    async with bench.worker():
+        await bench.guest.introduce(DB_PASSWORD="correct-horse-battery")
+        await bench.result()
+        line = (await bench.facts.wait("worker.log")).data["line"]
+    assert line.endswith("\tr-1\tINFO\t***")
+
+
+@node_only
 async def test_an_edit_of_an_imported_module_counts_too(bench):
     bench.save("export const value = 1;\n", "inner.mjs")
     bench.save("import { value } from './inner.mjs';\nexport const handler = async () => value;\n")
