@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import websockets
 
 from event_protocol.handshake import offer
-from event_protocol.live import MessageCode, Packet, decode_packet
+from event_protocol.live import Hello, MessageCode, Packet, decode_packet
 from tests.conformance.field import Field
 from tests.golden.relay import API_KEY
 
@@ -47,9 +47,17 @@ async def heard_packets(field: Field) -> AsyncIterator[list[Packet]]:
 
 
 def codes_of_ours(packets: list[Packet]) -> set[int]:
-    """Our own codes in them, without what a guest says to itself."""
+    """Our own codes in them, without what somebody says to their like.
+
+    A guest's PROBE is for itself. A worker's HELLO that names no feature is for other workers of the
+    stage, on the channel where developers' sides listen; SST's drops what another one sent.
+    """
     return {
-        packet.type
-        for packet in packets
-        if packet.type >= 100 and not (packet.type == MessageCode.PROBE and packet.source != "dev")
+        packet.type for packet in packets if packet.type >= 100 and not _is_among_equals(packet)
     }
+
+
+def _is_among_equals(packet: Packet) -> bool:
+    if packet.source != "dev":
+        return packet.type == MessageCode.PROBE
+    return packet.type == MessageCode.HELLO and not Hello.decode(packet.data).features
