@@ -49,8 +49,8 @@ async def heard_packets(field: Field) -> AsyncIterator[list[Packet]]:
 def codes_of_ours(packets: list[Packet]) -> set[int]:
     """Our own codes in them, without what somebody says to their like.
 
-    A guest's PROBE is for itself. A worker's HELLO that names no feature is for other workers of the
-    stage, on the channel where developers' sides listen; SST's drops what another one sent.
+    A guest's PROBE is for itself. A worker's HELLO that names no feature is for other workers of
+    the stage, on the channel where developers' sides listen; SST's drops what another one sent.
     """
     return {
         packet.type for packet in packets if packet.type >= 100 and not _is_among_equals(packet)
