@@ -30,17 +30,12 @@ from natless.worker.config import LocalFunction, WorkerConfig
 from natless.worker.debug_door import DebugDoor
 from natless.worker.debug_doors import DebugDoors
 from natless.worker.errors import PublishFailed
+from natless.worker.failures import describe_failure
 from natless.worker.process import SOURCE
 from natless.worker.program import make_program
 from natless.worker.reload import Edit
-from natless.worker.slot import (
-    RELOADED,
-    HandlerSlot,
-    NotLoaded,
-    Reserves,
-    Spawn,
-    describe_failure,
-)
+from natless.worker.reserve import Reserves, Spawn
+from natless.worker.slot import RELOADED, HandlerSlot, NotLoaded
 from natless.worker.voice import Send, Voice
 from natless.worker.work import Work
 

@@ -14,31 +14,23 @@ vain. Each event is answered with the failure until a later start works.
 from __future__ import annotations
 
 import asyncio
-import json
-import re
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from natless.journal import Journal
-from natless.lambda_host.clock import Clock, Timer
+from natless.lambda_host.clock import Clock
 from natless.lambda_host.invocation import Failure
 from natless.lambda_host.launcher import Launcher
 from natless.lambda_host.patience import Patience
 from natless.worker.config import WorkerBudgets
 from natless.worker.debug_door import DebugDoor
+from natless.worker.failures import describe_failure
 from natless.worker.process import SOURCE, HandlerProcess
 from natless.worker.program import Program
 from natless.worker.reload import Edit
+from natless.worker.reserve import Reserve, Reserves, Spawn
 
 RELOADED = "reloaded"
 _TRIES_ANEW = 2  # of a start whose process in reserve was of no use
-DISPLACED = 30.0  # seconds for which who gave its reserve up does not take another's
-_NODE_FRAME = re.compile(r"File |at (?!.*\bnode:)")
-
-Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-"""Runs a coroutine beside the caller, for as long as the worker lives."""
 
 
 @dataclass(slots=True)
@@ -63,41 +55,6 @@ class NotLoaded:
 
     failure: Failure
     is_news: bool
-
-
-class Reserves:
-    """Which slots keep a process in reserve: the few that were used last.
-
-    One that had to give its own up does not take another's for a while: under load more slots are
-    used all the time than there are reserves, and would do nothing but start processes.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._slots: OrderedDict[HandlerSlot, None] = OrderedDict()
-        self._displaced: dict[HandlerSlot, float] = {}
-
-    def admit(self, slot: HandlerSlot, *, now: float) -> bool:
-        """Whether ``slot``, which was just used, may have one; another one may have to give up."""
-        is_full = slot not in self._slots and len(self._slots) >= self._limit
-        if is_full and now - self._displaced.get(slot, -DISPLACED) < DISPLACED:
-            return False
-        self._displaced.pop(slot, None)
-        self._slots[slot] = None
-        self._slots.move_to_end(slot)
-        while len(self._slots) > self._limit:
-            oldest, _ = self._slots.popitem(last=False)
-            self._displaced[oldest] = now
-            oldest.drop_reserve()
-        return slot in self._slots
-
-    def __contains__(self, slot: HandlerSlot) -> bool:
-        return slot in self._slots
-
-    def leave(self, slot: HandlerSlot) -> None:
-        """``slot`` needs none any more."""
-        self._slots.pop(slot, None)
-        self._displaced.pop(slot, None)
 
 
 class HandlerSlot:
@@ -125,9 +82,14 @@ class HandlerSlot:
         self._attempt: _Attempt | None = None
         self._serving: HandlerProcess | None = None
         self._alive: set[HandlerProcess] = set()
-        self._reserves = reserves or Reserves(0)
-        self._reserve: tuple[HandlerProcess, Program] | None = None
-        self._reserving: Timer | None = None
+        self._reserve = Reserve(
+            reserves or Reserves(0),
+            make=self._make_process,
+            launcher=launcher,
+            budgets=budgets,
+            clock=clock,
+            spawn=spawn,
+        )
         self._door: DebugDoor | None = None
         self._patience = Patience(clock)
         self._is_closed = False
@@ -152,8 +114,9 @@ class HandlerSlot:
             self._generation += 1
             self._fact("worker.reload.started", files=edit.files)
             if not edit.is_code_alone:
-                self.drop_reserve()  # other packages may be meant from now on
-        process = self._take_reserve(self._program) or self._make_process()
+                self._reserve.drop()  # other packages may be meant from now on
+        process = self._reserve.take(self._program) or self._make_process()
+        self._alive.add(process)
         process.assign(generation=self._generation, edit=edit or unfinished)
         self._attempt = attempt = _Attempt(process)
         attempt.task = self._spawn(self._start(attempt, self._program))
@@ -190,7 +153,7 @@ class HandlerSlot:
             elif self._serving is None or not self._serving.is_usable:
                 self.begin()
             elif self._serving.is_idle:
-                self._reserve_later()
+                self._reserve.renew_later(self._program)
                 return self._serving
             else:
                 await self._serving.idle(deadline, withdrawn)
@@ -205,7 +168,7 @@ class HandlerSlot:
 
     def rest(self) -> None:
         """Ends what serves; the next :meth:`ready` starts it again."""
-        self._stop_reserving()
+        self._reserve.stop()
         self._drop_attempt()
         self._attempt = None
         process, self._serving = self._serving, None
@@ -215,13 +178,13 @@ class HandlerSlot:
     def shut(self) -> None:
         """Starts no process any more; :meth:`close` must follow."""
         self._is_closed = True
-        self._stop_reserving()
+        self._reserve.shut()
 
     async def close(self) -> None:
         """Ends every process; none will be started any more."""
         self.shut()
         self._drop_attempt()
-        await asyncio.gather(*(process.stop() for process in self._alive))
+        await asyncio.gather(self._reserve.close(), *(each.stop() for each in self._alive))
 
     def _drop_attempt(self) -> Edit | None:
         """Stops a start that is under way; the edit that it was for, which is still to be shown."""
@@ -229,6 +192,8 @@ class HandlerSlot:
         if attempt is None or attempt.task is None or attempt.is_over:
             return None
         attempt.task.cancel()
+        if not self._is_closed:
+            self._spawn(self._end(attempt.process))  # the task may not have begun to look after it
         return attempt.process.edit
 
     async def _start_process(self, process: HandlerProcess, program: Program) -> Failure | None:
@@ -260,69 +225,8 @@ class HandlerSlot:
         old, self._serving = self._serving, None if failure else process
         if old is not None:
             self._spawn(self._retire(old))
-        if self in self._reserves:
-            self._reserve_later()  # the next edit may come before the next call
-
-    # -- the reserve -------------------------------------------------------------------------
-
-    def drop_reserve(self) -> None:
-        """Ends the process in reserve, if there is one."""
-        reserve, self._reserve = self._reserve, None
-        if reserve is not None and not self._is_closed:
-            self._spawn(self._end(reserve[0]))
-
-    def _stop_reserving(self) -> None:
-        if self._reserving is not None:
-            self._reserving.cancel()
-            self._reserving = None
-        self._reserves.leave(self)
-        self.drop_reserve()
-
-    def _reserve_later(self) -> None:
-        """Has a process started in reserve once nobody is in a hurry."""
-        if self._is_closed or self._program is None or not self._program.can_be_held:
-            return
-        if self._reserving is None:
-            when = self._clock.now() + self._budgets.reserve
-            self._reserving = self._clock.call_at(when, self._reserve_now)
-
-    def _may_reserve(self) -> bool:
-        return self._reserves.admit(self, now=self._clock.now())
-
-    def _reserve_now(self) -> None:
-        self._reserving = None
-        if self._is_closed or self._program is None or not self._may_reserve():
-            return
-        if self._reserve is not None and self._is_reserve_fit(self._program):
-            return
-        self.drop_reserve()
-        process = self._make_process()
-        self._reserve = process, self._program
-        self._spawn(self._hold(process, self._program))
-
-    async def _hold(self, process: HandlerProcess, program: Program) -> None:
-        self._alive.add(process)
-        deadline = self._clock.now() + self._budgets.init
-        try:
-            is_held = await process.hold(program, launcher=self._launcher, deadline=deadline)
-        except BaseException:
-            await self._end(process)
-            raise
-        if not is_held or self._is_closed:
-            await self._end(process)
-
-    def _is_reserve_fit(self, program: Program) -> bool:
-        return self._reserve is not None and self._reserve[1] is program
-
-    def _take_reserve(self, program: Program) -> HandlerProcess | None:
-        """The process in reserve, if it waits and was started for this program."""
-        if self._reserve is None or not self._reserve[0].is_held:
-            return None
-        if not self._is_reserve_fit(program):
-            self.drop_reserve()
-            return None
-        process, self._reserve = self._reserve[0], None
-        return process
+        if self._reserve.is_wanted:
+            self._reserve.renew_later(program)  # the next edit may come before the next call
 
     def _make_process(self) -> HandlerProcess:
         return HandlerProcess(
@@ -367,25 +271,3 @@ class HandlerSlot:
             generation=self._generation,
             **data,
         )
-
-
-def describe_failure(failure: Failure) -> dict[str, str]:
-    """What a runtime said about its failure: ``message``, and ``place`` if it named one."""
-    if failure.posted is None:
-        return {"message": failure.message}
-    try:
-        body = json.loads(failure.posted.body)
-        message = str(body["errorMessage"])
-        place = _innermost(body)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {"message": failure.posted.body[:500].decode(errors="replace")}
-    return {"message": message, "place": place} if place else {"message": message}
-
-
-def _innermost(body: Mapping[str, Any]) -> str:
-    """The frame where it happened: Python's last one, the first one of Node.js that is a file's."""
-    frames = [str(frame).strip() for frame in body.get("stackTrace") or ()]
-    if frames:
-        return next((frame.splitlines()[0] for frame in reversed(frames) if frame), "")
-    lines = [str(line).strip() for line in body.get("trace") or ()]
-    return next((line for line in lines if _NODE_FRAME.match(line)), "")

@@ -17,7 +17,7 @@ from event_protocol.live import FEATURES, Accepted, Beat, Feature, Hello, Messag
 from natless.lambda_host.clock import Clock, Timer
 from natless.worker.config import WorkerBudgets
 from natless.worker.errors import PublishFailed
-from natless.worker.slot import Spawn
+from natless.worker.reserve import Spawn
 
 
 class Send(Protocol):

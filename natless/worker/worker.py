@@ -42,7 +42,7 @@ from natless.worker.presence import Presence
 from natless.worker.process import SOURCE
 from natless.worker.reload import Edit, watch_folders
 from natless.worker.report import describe_record
-from natless.worker.slot import Reserves
+from natless.worker.reserve import Reserves
 from natless.worker.work import Work
 
 _PACKETS_AT_ONCE = 8  # of one answer on their way; 1.4 MB of base64

@@ -3,7 +3,7 @@ import pytest
 from natless.lambda_host.invocation import Failure
 from natless.lambda_host.runtime_session import Answer, AnswerKind, Event
 from natless.worker.counterpart import monotonic_deadline
-from natless.worker.slot import describe_failure
+from natless.worker.failures import describe_failure
 
 
 def event(deadline: str | None) -> Event:

@@ -1,13 +1,13 @@
 """Which environments keep a process in reserve when there are more of them than reserves."""
 
-from natless.worker.slot import DISPLACED, Reserves
+from natless.worker.reserve import DISPLACED, Reserves
 
 
 class Slot:
     def __init__(self):
         self.dropped = 0
 
-    def drop_reserve(self):
+    def drop(self):
         self.dropped += 1
 
 
