@@ -98,6 +98,7 @@ def natless_lab(
 
     The test begins on ``nat``, or on the network of its marker ``natless``.
     """
+    from natless.errors import NatlessError
     from natless.testing.function_lab import FIRST_TOPOLOGY
 
     marker = request.node.get_closest_marker("natless")
@@ -105,7 +106,10 @@ def natless_lab(
     recording = Recording(natless_session)
     request.node.stash[_CALLS] = recording
     natless_session.listen(recording.take)
-    natless_session.use(topology)
+    try:
+        natless_session.use(topology)
+    except NatlessError as error:
+        pytest.fail(f"natless: {error}\nnext: {error.hint}", pytrace=False)
     yield natless_session
     natless_session.listen(None)
 
@@ -149,5 +153,5 @@ def _find_missing(config: pytest.Config) -> str:
 def _read_marker(marker: pytest.Mark) -> str:
     named = [*marker.args, *marker.kwargs.values()]
     if len(named) != 1 or not isinstance(named[0], str) or {*marker.kwargs} - {"topology"}:
-        raise pytest.UsageError('the marker names one network: @pytest.mark.natless("no-nat")')
+        pytest.fail('the marker names one network: @pytest.mark.natless("no-nat")', pytrace=False)
     return named[0]

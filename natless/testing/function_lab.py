@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from event_protocol.phases import InvocationRecord
+from natless.errors import NatlessError
 from natless.explain import Evidence, explain
 from natless.function_place import find_handler, read_place
 from natless.journal import Fact, Journal
@@ -29,6 +30,7 @@ from natless.vpc.backend import Network
 from natless.vpc.model import Topology
 from natless.vpc.topologies import TOPOLOGIES, find
 
+T = TypeVar("T")
 Listener = Callable[[Call], None]
 
 FIRST_TOPOLOGY = "nat"
@@ -74,13 +76,13 @@ class FunctionLab:
             UsageError: there is no such topology; the message lists them.
             PromiseBroken: it does not do what it promises.
         """
-        wanted = find(topology)
-        if wanted is not self._stage.topology:
-            self._thread.call(self._stage.use(wanted))
+        __tracebackhide__ = True  # pytest then shows the line of the test
+        self._do(self._stage.use_named(topology))
 
     def restart(self) -> None:
         """Ends the execution environments: the next call is a cold start."""
-        self._thread.call(self._stage.restart())
+        __tracebackhide__ = True
+        self._do(self._stage.restart())
 
     def invoke(self, event: object = None) -> Call:
         """Calls the function once, and waits for the answer, whoever gives it.
@@ -88,7 +90,8 @@ class FunctionLab:
         Args:
             event: anything that is JSON, or its bytes; ``{}`` when not given.
         """
-        return self._tell(self._thread.call(self._stage.invoke(_encode(event))))
+        __tracebackhide__ = True
+        return self._tell(self._do(self._stage.invoke(_encode(event))))
 
     async def invoke_async(self, event: object = None) -> Call:
         """The same for a test that has a loop, which goes on meanwhile."""
@@ -98,6 +101,16 @@ class FunctionLab:
     def listen(self, listener: Listener | None) -> None:
         """Calls ``listener`` with every later call, instead of whom it called before."""
         self._listener = listener
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Errors of ours say enough: what they have come through is of no use to a test."""
+        __tracebackhide__ = True
+        try:
+            return self._thread.call(work)
+        except NatlessError as error:
+            if error.hint:
+                error.add_note(f"next: {error.hint}")
+            raise error.with_traceback(None) from None
 
     def _tell(self, call: Call) -> Call:
         if self._listener is not None:
@@ -157,9 +170,13 @@ def open_lab(
 
 
 def _encode(event: object) -> bytes:
+    __tracebackhide__ = True
     if isinstance(event, bytes):
         return event
-    return json.dumps({} if event is None else event).encode()
+    try:
+        return json.dumps({} if event is None else event).encode()
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"the event is not JSON: {error}") from None
 
 
 class _Stage:
@@ -173,6 +190,11 @@ class _Stage:
         self._host: LambdaHost | None = None
         self._records: dict[str, InvocationRecord] = {}
         lab.journal.listen(self._take)
+
+    async def use_named(self, name: str) -> None:
+        topology = find(name)
+        if topology is not self.topology:
+            await self.use(topology)
 
     async def use(self, topology: Topology) -> None:
         await self.restart()

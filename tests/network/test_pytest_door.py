@@ -91,6 +91,11 @@ def test_a_failed_test_shows_its_calls_and_a_wrong_name_is_explained(project: Pa
         "@pytest.mark.natless('no-nta')\n"
         "def test_wrong_marker(natless_lab):\n"
         "    pass\n"
+        "@pytest.mark.natless()\n"
+        "def test_empty_marker(natless_lab):\n"
+        "    pass\n"
+        "def test_no_json(natless_lab):\n"
+        "    natless_lab.invoke({1})\n"
         "def test_cold_start(natless_lab):\n"
         "    natless_lab.invoke({'id': 1})\n"
         "    assert not natless_lab.invoke({'id': 1}).record.cold\n"
@@ -99,14 +104,17 @@ def test_a_failed_test_shows_its_calls_and_a_wrong_name_is_explained(project: Pa
     )
     done = run_pytest(project)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "2 failed, 1 passed, 1 error" in done.stdout
+    assert "3 failed, 1 passed, 2 errors" in done.stdout
+    assert '@pytest.mark.natless("no-nat")' in done.stdout
+    assert "the event is not JSON" in done.stdout
     _, _, calls = done.stdout.partition("natless calls")
     assert re.search(
         r"1\. nat: works, handler fails, answered by worker in .*\n  error: KeyError", calls
     )
     assert "  handler: [ERROR] KeyError: 'id'" in calls
     assert "2. nat: works, answered by worker in" in calls
-    assert done.stdout.count("there is no topology 'no-nta'") >= 2 or "no-nta" in done.stdout
+    assert done.stdout.count("next: Did you mean 'no-nat'?") == 2
+    assert "loop_thread.py" not in done.stdout, "the traceback leads through natless"
 
 
 @pytest.mark.parametrize(
