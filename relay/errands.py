@@ -22,6 +22,11 @@ class Errands:
         self._tasks.add(task)
         task.add_done_callback(self._end)
 
+    async def settle(self, budget: float) -> None:
+        """Waits until all of it has ended, for at most so many seconds."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=budget)
+
     async def close(self) -> None:
         """Cancels what still runs and waits for it."""
         tasks = tuple(self._tasks)

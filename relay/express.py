@@ -15,20 +15,15 @@ that one is answered and all of its bytes were its own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp.web_protocol import RequestHandler
 
-HEAD_BYTES = 4096  # of a request line and headers that are looked at here
+from relay.heads import END, HEAD_BYTES, read_fields
+
 HEADS_COUNT = 1024  # heads whose meaning is remembered; a client sends the same ones all the time
 
-_LINE = b"POST /event HTTP/1.1\r\n"
-_HEAD = re.compile(
-    rb"(?P<method>[A-Z]+) (?P<target>[!-~]+) HTTP/1\.1\r\n"
-    rb"(?P<fields>(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~]*\r\n)*)\r\n"
-)
 # Whoever sends one of these wants something special.
 _SPECIAL = frozenset({"transfer-encoding", "expect", "upgrade", "connection", "te", "trailer"})
 _SINGLE = frozenset({"host", "content-length", "x-api-key"})
@@ -67,16 +62,16 @@ def read_head(head: bytes) -> Head | None:
 
 
 def _parse(head: bytes) -> Head | None:
-    match = _HEAD.fullmatch(head)
-    if match is None:
+    said = read_fields(head)
+    if said is None:
         return None
+    method, target, written = said
     fields: dict[str, str] = {}
-    for line in match["fields"].decode("ascii").splitlines():
-        name, _, value = line.partition(":")
+    for name, value in written:
         name = name.lower()
         if name in fields and name in _SINGLE:
             return None
-        fields[name] = value.strip(" \t")
+        fields[name] = value
     special = fields.keys() & _SPECIAL
     if special == {"connection"} and fields["connection"].lower() == "keep-alive":
         special = set()
@@ -87,7 +82,9 @@ def _parse(head: bytes) -> Head | None:
         return None
     return Head(
         int(length),
-        head.startswith(_LINE) and "content-length" in fields and bool(fields.get("x-api-key")),
+        (method, target) == ("POST", "/event")
+        and "content-length" in fields
+        and bool(fields.get("x-api-key")),
         fields.get("host", ""),
         fields.get("x-api-key", ""),
     )
@@ -121,8 +118,8 @@ class Express(RequestHandler):
         """Takes what the client sent; nothing, when aiohttp calls it to go on with what it has."""
         is_more = not data
         while self._is_clear and data:
-            end = data.find(b"\r\n\r\n") + 4
-            head = read_head(data[:end]) if 4 <= end <= HEAD_BYTES else None
+            end = data.find(END) + len(END)
+            head = read_head(data[:end]) if len(END) <= end <= HEAD_BYTES else None
             size = -1 if head is None else end + head.length
             if head is not None and head.is_publish and size <= len(data):
                 answer = self._answer_at_once(self, head, data[end:size])

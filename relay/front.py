@@ -15,6 +15,7 @@ from aiohttp.web_protocol import RequestHandler
 from relay.express import Express, Head
 from relay.http_replies import UNSENT_BYTES
 from relay.journal import Journal
+from relay.usher import Upgrade, Usher, Waiting, read_upgrade
 
 LINGER = 1.0  # seconds that the rest of a body is read and dropped, so that its answer is seen
 
@@ -72,6 +73,8 @@ class Front(web.Server):
         idle: seconds that a connection may stay without a request.
         publish_at_once: given host, API key, body and visitor, the answer to a publish that needs
             no second look; None for any other.
+        enter: takes an upgrade to Events, if it is one that can be taken; False leaves it to
+            aiohttp.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Front(web.Server):
         request_bytes: int,
         idle: float,
         publish_at_once: PublishAtOnce,
+        enter: Callable[[Upgrade], bool],
     ) -> None:
         super().__init__(
             handler,
@@ -99,10 +103,34 @@ class Front(web.Server):
         self.request_bytes = request_bytes
         self._publish_at_once = publish_at_once
         self._renewal = idle / 2
+        self._enter = enter
+        self._waiting = Waiting(idle)
 
     def __call__(self) -> RequestHandler:
         """The side of a new connection that aiohttp has."""
         return Express(self, loop=self._loop, answer_at_once=self._answer_at_once, **self._kwargs)
+
+    def receive(self) -> Usher:
+        """What a new connection meets first."""
+        return Usher(self._show_in, self._waiting)
+
+    def welcome(self, transport: asyncio.Transport) -> Visit:
+        """A new visitor."""
+        return Visit(f"c{next(self._numbers)}", transport, opened=self._now())
+
+    def pre_shutdown(self) -> None:
+        """Ends the connections on which nothing is under way."""
+        self._waiting.close()
+        super().pre_shutdown()
+
+    def _show_in(self, transport: asyncio.Transport, data: bytes) -> None:
+        upgrade = read_upgrade(data, transport)
+        if upgrade is not None and self._enter(upgrade):
+            return
+        handler = self()
+        transport.set_protocol(handler)
+        handler.connection_made(transport)
+        handler.data_received(data)
 
     def visit_of(self, request: web.BaseRequest) -> Visit:
         """The connection that a request came on.
@@ -146,7 +174,7 @@ class Front(web.Server):
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Notes the visitor."""
         super().connection_made(handler, transport)
-        self._visits[handler] = Visit(f"c{next(self._numbers)}", transport, opened=self._now())
+        self._visits[handler] = self.welcome(transport)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Forgets the visitor; a WebSocket writes its own line, since it knows more."""

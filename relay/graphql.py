@@ -72,7 +72,7 @@ class Graphql:
             connection = GraphqlConnection(
                 request, visit, api=api, shared=self.shared, table=self.tables.of(api)
             )
-            return await connection.serve(request)
+            return await connection.serve()
         if request.method == "OPTIONS":
             return answer_preflight(request, request_id=request_id)
         if request.method != "POST" or not request.path.endswith(PREFIX):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from sys import intern
 from typing import Any, ClassVar
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -31,6 +32,7 @@ from relay.journal import Journal
 from relay.keepalive import KeepAliveWheel
 from relay.namespaces import Api
 from relay.publishing import NewIdentifier, explain
+from relay.usher import Upgrade
 from relay.websocket import Over, ServerSocket
 
 _DATA = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
@@ -74,6 +76,7 @@ class Link:
         "_end",
         "_headers",
         "_is_over",
+        "_offered",
         "_shared",
         "_socket",
         "_transport",
@@ -86,9 +89,13 @@ class Link:
     protocol: ClassVar[str]
     keep_alive_frame: ClassVar[bytes]
 
-    def __init__(self, request: web.BaseRequest, visit: Visit, *, api: Api, shared: Shared) -> None:
+    def __init__(
+        self, request: web.BaseRequest | Upgrade, visit: Visit, *, api: Api, shared: Shared
+    ) -> None:
         self._shared = shared
-        self._headers = {name.lower(): value for name, value in request.headers.items()}
+        # Names are the same for nearly everybody, so they are kept once.
+        self._headers = {intern(name.lower()): value for name, value in request.headers.items()}
+        self._offered: Sequence[str] = request.headers.getall("Sec-WebSocket-Protocol", ())
         self._code: int | None = None
         self._end: asyncio.Future[None] | None = None
         self._is_over = False
@@ -106,16 +113,15 @@ class Link:
             write=transport.write, unsent=transport.get_write_buffer_size, cut=self._cut
         )
 
-    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def serve(self) -> web.StreamResponse:
         """Upgrades, and stays until the connection is over."""
-        offered = request.headers.getall("Sec-WebSocket-Protocol", ())
         self._socket.accept()
         shared = self._shared
         shared.front.open(self.visit, "realtime", api=self.api.config.api_id)
         shared.connections[self] = None
         shared.wheel.open(self)
         try:
-            if await self._is_allowed(offered):
+            if await self._is_allowed():
                 await self._receive()
         finally:
             self._leave()
@@ -200,7 +206,8 @@ class Link:
 
     # Connecting.
 
-    async def _is_allowed(self, offered: Sequence[str]) -> bool:
+    async def _is_allowed(self) -> bool:
+        offered, self._offered = self._offered, ()
         try:
             await self._connect(offered)
         except AccessDenied as denied:
@@ -309,7 +316,8 @@ class Link:
         return self._socket.send_close(code)
 
     def _finish(self) -> None:
-        """Writes the connection's line, tells who waits for its end, and forgets it."""
+        """Writes the connection's line, tells who waits for its end, and lets it go."""
+        self._transport.close()
         outlet, shared = self.outlet, self._shared
         shared.front.close(
             self.visit,

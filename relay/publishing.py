@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -23,6 +24,7 @@ TOO_LARGE_MESSAGE = "Transformed event is larger than 240KB"  # observed with au
 
 NewIdentifier = Callable[[], str]
 
+_read_pattern = lru_cache(1024)(ChannelPattern.parse)  # most subscribers ask for the same
 _decode_text = msgspec.json.Decoder(str).decode
 _check_json = msgspec.json.Decoder(msgspec.Raw).decode  # reads everything, builds nothing
 
@@ -57,7 +59,7 @@ def parse_pattern(text: str) -> ChannelPattern:
         Refusal: no pattern is written so; a bare ``*`` names no namespace and is none.
     """
     try:
-        return ChannelPattern.parse(text)
+        return _read_pattern(text)
     except ChannelError as error:
         raise Refusal("BadRequestException", explain(error)) from error
 

@@ -56,6 +56,7 @@ from relay.publishing import (
     find_target,
     parse_pattern,
 )
+from relay.usher import Upgrade
 
 
 class _Inbound(msgspec.Struct, gc=False):
@@ -81,7 +82,16 @@ class Realtime:
         self, request: web.BaseRequest, *, api: Api, visit: Visit
     ) -> web.StreamResponse:
         """Answers an upgrade and stays until the connection is over."""
-        return await Connection(request, visit, api=api, shared=self.shared).serve(request)
+        return await self.connect(request, api=api, visit=visit).serve()
+
+    def connect(self, request: web.BaseRequest | Upgrade, *, api: Api, visit: Visit) -> Connection:
+        """A connection that is not open yet.
+
+        Raises:
+            HTTPBadRequest: the request is no upgrade.
+            ConnectionResetError: the client is gone.
+        """
+        return Connection(request, visit, api=api, shared=self.shared)
 
 
 class Connection(Link):
@@ -96,7 +106,9 @@ class Connection(Link):
     protocol = SUBPROTOCOL
     keep_alive_frame = encode(KeepAlive()).encode()
 
-    def __init__(self, request: web.BaseRequest, visit: Visit, *, api: Api, shared: Shared) -> None:
+    def __init__(
+        self, request: web.BaseRequest | Upgrade, visit: Visit, *, api: Api, shared: Shared
+    ) -> None:
         super().__init__(request, visit, api=api, shared=shared)
         self.subscriptions: dict[str, Subscription] = {}
         self._late: dict[Subscription, Timer] = {}

@@ -53,6 +53,7 @@ from relay.poll_door import PollDoor
 from relay.poll_sessions import PollSessions
 from relay.realtime import Realtime
 from relay.token_door import TokenDoor
+from relay.usher import Upgrade
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +114,7 @@ class Relay:
         self._servers: list[asyncio.Server] = []
         self._tls: ssl.SSLContext | None = None
         self._errands = Errands()
+        self._links = Errands()  # WebSockets that aiohttp does not look after
         self._store = store
         self._tables = Tables()
 
@@ -134,6 +136,7 @@ class Relay:
             request_bytes=config.limits.request_bytes,
             idle=config.budgets.idle,
             publish_at_once=self._publish_at_once,
+            enter=self._enter,
         )
         self.hub = Hub(loop.call_soon, unsent_bytes=config.unsent_bytes)
         self._polls = PollSessions(self.hub, self.clock, self.journal)
@@ -260,6 +263,8 @@ class Relay:
         self._front.pre_shutdown()
         rest = max(0.1, deadline - asyncio.get_running_loop().time())
         await self._front.shutdown(rest)
+        await self._links.settle(rest)
+        await self._links.close()
         await self._errands.close()
         self.journal.record(
             "relay.drained",
@@ -350,7 +355,7 @@ class Relay:
         sock.setblocking(False)
         self._servers.append(
             await asyncio.get_running_loop().create_server(
-                self._front,
+                self._front.receive,
                 sock=sock,
                 ssl=tls,
                 ssl_handshake_timeout=None if tls is None else budgets.request,
@@ -400,6 +405,20 @@ class Relay:
         if api is None:
             return None
         return self._publish.answer_at_once(key, body, api=api, visit=visit)
+
+    def _enter(self, upgrade: Upgrade) -> bool:
+        """Opens a WebSocket without aiohttp; False where that has to say what is wrong."""
+        api = self.registry.find(upgrade.headers["Host"])
+        if api is None:
+            return False
+        visit = self._front.welcome(upgrade.transport)
+        try:
+            link = self._realtime.connect(upgrade, api=api, visit=visit)
+        except web.HTTPBadRequest:
+            return False
+        upgrade.transport.set_protocol(upgrade.protocol)
+        self._links.start(link.serve())
+        return True
 
     def _find_api(self, request: web.BaseRequest) -> tuple[Api | None, str]:
         """The API that a request is for, and the path as it would be on AWS."""

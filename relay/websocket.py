@@ -17,10 +17,14 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable
+from typing import cast
 
 from aiohttp import EofStream, WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 from aiohttp._websocket.reader import WebSocketDataQueue
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_websocket import WS_KEY, WebSocketReader, WSMessageNoDecodeText
+
+from relay.usher import Upgrade, Wire
 
 INBOX_BYTES = 1 << 16  # received and not taken, before reading pauses
 UNSENT_BYTES = 1 << 16  # that a client has not read, before its pings are not answered any more
@@ -58,7 +62,7 @@ class ServerSocket:
 
     def __init__(
         self,
-        request: web.BaseRequest,
+        request: web.BaseRequest | Upgrade,
         *,
         protocol: str,
         frame_bytes: int,
@@ -148,8 +152,10 @@ class Inbox(WebSocketDataQueue):
 
     __slots__ = ("take_at_once",)
 
-    def __init__(self, protocol: web.RequestHandler, *, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(protocol, INBOX_BYTES, loop=loop)
+    def __init__(
+        self, protocol: web.RequestHandler | Wire, *, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(cast("BaseProtocol", protocol), INBOX_BYTES, loop=loop)
         self.take_at_once: TakeAtOnce | None = None
 
     def feed_data(self, data: Message, size: int) -> None:
@@ -180,7 +186,7 @@ class Over(web.StreamResponse):
         """Sends nothing."""
 
 
-def _make_head(request: web.BaseRequest, protocol: str) -> bytes:
+def _make_head(request: web.BaseRequest | Upgrade, protocol: str) -> bytes:
     """The 101 (RFC 6455 section 4.2); it names what the client offered, and nothing else.
 
     Raises:

@@ -9,6 +9,7 @@ import pytest
 
 from event_protocol.limits import Limits
 from relay.config import Budgets
+from relay.usher import Wire
 from tests.shell.relay_stage import KEY, masked, start, upgrade
 
 
@@ -193,7 +194,7 @@ async def test_who_says_goodbye_and_does_not_read_is_not_kept_for_ever(tmp_path,
             await stage.post("/default/x", json.dumps("x" * 200_000))
         assert 0 < connection.outlet.unsent() < 16_000_000
         lost = asyncio.Event()
-        monkeypatch.setattr(stage.relay._front, "connection_lost", lambda *_: lost.set())
+        monkeypatch.setattr(Wire, "connection_lost", lambda *_: lost.set())
         writer.write(masked(8, (1000).to_bytes(2, "big")))
         closed = await stage.journal.fact("relay.connection.closed", transport="realtime")
         assert (closed["code"], closed["reason"]) == (1000, "")
