@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
-from natless.doctor import State
+from natless.doctor import State, sweep
 from natless.doctor.docker_command import check_network
+from natless.doctor.docker_lab import check_docker_lab
 from natless.doctor.leftovers import check_leftovers
 from tests.containers.conftest import ROOT
 
@@ -75,18 +77,16 @@ def test_both_ways_to_use_docker_work_and_nothing_is_left(engine, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_network_in_the_way_is_named_with_the_way_to_remove_it(clashing, tmp_path):
-    code, said, found = ask(tmp_path, "--need", "compose")
-    assert code == 3
-    for name in ("docker network", "docker lab"):
-        assert found[name]["state"] == "lacks"
-        assert clashing in found[name]["said"]
-        assert f"docker network rm {clashing}" in found[name]["fix"]
-    assert not said["works"]["compose"]
+def test_a_network_in_the_way_is_named_with_the_way_to_remove_it(clashing):
+    for seen in (check_network(), check_docker_lab()):
+        assert seen.state is State.LACKS
+        assert clashing in seen.said
+        assert f"docker network rm {clashing}" in seen.fix
     assert made("network") == []
 
 
-def test_a_lab_of_a_killed_run_is_told_and_swept(engine, tmp_path, tmp_path_factory):
+def test_a_lab_of_a_killed_run_is_told_and_swept(engine, tmp_path, tmp_path_factory, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # others' folders are theirs to sweep
     done = subprocess.run(
         [sys.executable, "-c", DIE, str(tmp_path_factory.mktemp("killed")), str(ROOT)],
         capture_output=True,
@@ -101,8 +101,8 @@ def test_a_lab_of_a_killed_run_is_told_and_swept(engine, tmp_path, tmp_path_fact
     assert "the Docker lab" in seen.said
     assert check_network().fix == "natless doctor --sweep"
     assert made("container")
-    code, _, found = ask(tmp_path, "--sweep", "--need", "docker")
-    assert code == 0
-    assert found["leftovers"]["state"] == "ok"
+    assert any("the Docker lab" in each for each in sweep())
+    assert check_leftovers().state is State.OK
+    assert check_network().state is State.OK
     assert made("container") == []
     assert made("network") == []
