@@ -13,7 +13,7 @@ from botocore.config import Config
 
 from natless.vpc.model import ADDRESSES
 from natless.vpc.topologies import TOPOLOGIES
-from tests.containers.conftest import EDIT_BUDGET, PROJECT
+from tests.containers.conftest import EDIT_BUDGET, PROJECT, ROOT
 
 POWERFUL = {"router", "function-net", "internet-net"}
 
@@ -50,6 +50,26 @@ def test_calls_end_as_every_topology_promises_and_its_verdict_says_so(loop, upli
 def test_a_change_can_be_proved_by_probes(loop, name):
     changed = loop.change(name, "verify")
     assert changed["kept"], changed["probes"]
+
+
+def test_the_commands_of_the_readme_do_what_it_says(loop):
+    section = (ROOT / "README.md").read_text().partition("## With Docker")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("curl")]
+    loop.change("nat")
+    said = []
+    for line in lines:
+        command = line.replace("localhost:9400", f"127.0.0.1:{loop.port}")
+        done = subprocess.run(
+            ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True
+        )
+        said.append(done.stdout)
+    call, change, again, verdict, back = said
+    assert "Hello from the developer code!" in call
+    assert json.loads(change)["name"] == "no-nat"
+    assert "Hello from the deployed code!" in again
+    assert "[no-route-out]" in verdict
+    assert json.loads(back)["name"] == "nat"
+    assert loop.invoke()["message"] == "Hello from the developer code!"
 
 
 def test_what_was_deployed_stays_what_it_was_and_answers_without_a_network(loop):
