@@ -125,6 +125,11 @@ def decode_answer(payload: bytes) -> HttpAnswer:
     try:
         value = json.loads(payload)
     except (ValueError, RecursionError) as error:
+        if SEPARATOR in payload:
+            raise MalformedAnswer(
+                "the function streams its answer, and its URL does not: "
+                'set url_mode = "RESPONSE_STREAM"'
+            ) from error
         raise MalformedAnswer(f"the function's answer is not JSON: {error}") from error
     if not (isinstance(value, dict) and "statusCode" in value):
         return HttpAnswer(200, (("content-type", "application/json"),), payload)

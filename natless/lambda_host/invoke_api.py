@@ -4,12 +4,6 @@
 ``POST /2015-03-31/functions/NAME/invocations``              ``Invoke``
 ``POST /2021-11-15/functions/NAME/…``                        ``InvokeWithResponseStream``
 ``POST /2014-11-13/functions/NAME/invoke-async/``            ``InvokeAsync``
-``GET  /2015-03-31/functions/``                              ``ListFunctions``
-``GET  /2015-03-31/functions/NAME``                          ``GetFunction``
-``GET  /2015-03-31/functions/NAME/configuration``            ``GetFunctionConfiguration``
-``GET  /2019-09-30/functions/NAME/concurrency``              ``GetFunctionConcurrency``
-``GET  /2019-09-25/functions/NAME/event-invoke-config``      ``GetFunctionEventInvokeConfig``
-``GET  /2021-10-31/functions/NAME/url``                      ``GetFunctionUrlConfig``
 ===========================================================  ===============================
 
 Paths, headers and error names are those of the service model in botocore 1.40, checked with boto3;
@@ -26,17 +20,22 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from aiohttp import web
 
 from natless.lambda_host import event_stream
 from natless.lambda_host.door import Handler, refuse_strangers
-from natless.lambda_host.function_name import FunctionName
-from natless.lambda_host.host import MAX_REQUEST_BYTES, InvokeResult, LambdaHost
+from natless.lambda_host.function_api import (
+    SERVICE,
+    add_function_routes,
+    find_host,
+    refuse_parameter,
+)
+from natless.lambda_host.host import MAX_REQUEST_BYTES, InvokeResult
 from natless.lambda_host.refusal import Refusal, too_large
 from natless.lambda_host.service import Call, LambdaService
-from natless.lambda_host.spec import ACCOUNT, VERSION
+from natless.lambda_host.spec import VERSION
 
 MAX_EVENT_BYTES = 1024 * 1024  # asynchronous; 256 KB until October 2025 (AWS Compute Blog)
 MAX_CONTEXT_BYTES = 3583  # of base64 (AWS Lambda API reference, "Invoke")
@@ -48,8 +47,6 @@ _PASSED_ON = (
     ("X-Amzn-Trace-Id", "Lambda-Runtime-Trace-Id"),
     ("X-Amz-Tenant-Id", "Lambda-Runtime-Aws-Tenant-Id"),
 )
-
-SERVICE: web.AppKey[LambdaService] = web.AppKey("service", LambdaService)
 
 
 def make_invoke_api(service: LambdaService) -> web.Application:
@@ -69,13 +66,7 @@ def make_invoke_api(service: LambdaService) -> web.Application:
         "/2014-11-13/functions/{name}/invoke-async",
     ):
         app.router.add_post(path, _invoke_async)
-    app.router.add_get(functions + "/{name}/configuration", _get_configuration)
-    app.router.add_get(functions + "/{name}", _get_function)
-    app.router.add_get(functions + "/", _list_functions)
-    app.router.add_get(functions, _list_functions)
-    app.router.add_get("/2021-10-31/functions/{name}/url", _get_url)
-    app.router.add_get("/2019-09-30/functions/{name}/concurrency", _get_concurrency)
-    app.router.add_get("/2019-09-25/functions/{name}/event-invoke-config", _get_event_config)
+    add_function_routes(app)
     return app
 
 
@@ -218,12 +209,12 @@ def _read_kind(request: web.Request, *kinds: str) -> str:
     kind = request.headers.get("X-Amz-Invocation-Type", kinds[0])
     if kind not in kinds:
         *first, last = kinds
-        _refuse_parameter(f"X-Amz-Invocation-Type is {kind!r}: {', '.join(first)} or {last}")
+        refuse_parameter(f"X-Amz-Invocation-Type is {kind!r}: {', '.join(first)} or {last}")
     return kind
 
 
 async def _read_call(request: web.Request, *, is_event: bool = False) -> Call:
-    host = _find(request)
+    host = find_host(request)
     payload = await _read_payload(request, MAX_EVENT_BYTES if is_event else MAX_REQUEST_BYTES)
     return Call(
         host,
@@ -258,19 +249,6 @@ def _answer(result: InvokeResult, headers: dict[str, str], *, wants_tail: bool) 
     return web.Response(
         status=200, body=result.payload, headers=headers, content_type="application/json"
     )
-
-
-def _find(request: web.Request) -> LambdaHost:
-    try:
-        name = FunctionName.parse(request.match_info["name"])
-    except ValueError as error:
-        raise Refusal(400, "ValidationException", str(error)) from error
-    qualifier = request.query.get("Qualifier", "")
-    if qualifier and name.qualifier and qualifier != name.qualifier:
-        _refuse_parameter(
-            "The derived qualifier from the function name does not match the specified qualifier."
-        )
-    return request.app[SERVICE].find(name, qualifier=qualifier)
 
 
 async def _read_payload(request: web.Request, limit: int) -> bytes:
@@ -330,92 +308,5 @@ def _read_context(text: str) -> str | None:
 def _wants_tail(request: web.Request) -> bool:
     kind = request.headers.get("X-Amz-Log-Type", "None")
     if kind not in ("None", "Tail"):
-        _refuse_parameter(f"X-Amz-Log-Type is {kind!r}: None or Tail")
+        refuse_parameter(f"X-Amz-Log-Type is {kind!r}: None or Tail")
     return kind == "Tail"
-
-
-def _refuse_parameter(message: str) -> NoReturn:
-    raise Refusal(400, "InvalidParameterValueException", message)
-
-
-# -- who is there --------------------------------------------------------------------------------
-
-
-async def _list_functions(request: web.Request) -> web.Response:
-    hosts = request.app[SERVICE].functions.values()
-    return web.json_response({"Functions": [_describe(host) for host in hosts]})
-
-
-async def _get_function(request: web.Request) -> web.Response:
-    host = _find(request)
-    code = {"RepositoryType": "natless", "Location": host.spec.task_root.as_uri()}
-    return web.json_response({"Configuration": _describe(host), "Code": code, "Tags": {}})
-
-
-async def _get_configuration(request: web.Request) -> web.Response:
-    return web.json_response(_describe(_find(request)))
-
-
-async def _get_url(request: web.Request) -> web.Response:
-    host = _find(request)
-    url = request.app[SERVICE].urls.get(host.spec.name)
-    if url is None:
-        raise Refusal(
-            404, "ResourceNotFoundException", "The resource you requested does not exist."
-        )
-    return web.json_response(
-        {
-            "FunctionUrl": url,
-            "FunctionArn": host.spec.arn,
-            "AuthType": "NONE",
-            "CreationTime": _BEGINNING,
-            "LastModifiedTime": _BEGINNING,
-            "InvokeMode": "RESPONSE_STREAM" if host.spec.streams_url else "BUFFERED",
-        }
-    )
-
-
-async def _get_concurrency(request: web.Request) -> web.Response:
-    return web.json_response({"ReservedConcurrentExecutions": _find(request).concurrency})
-
-
-async def _get_event_config(request: web.Request) -> web.Response:
-    host = _find(request)
-    config = request.app[SERVICE].event_config(host.spec.name)
-    targets = (("OnSuccess", config.on_success), ("OnFailure", config.on_failure))
-    return web.json_response(
-        {
-            "LastModified": 0,
-            "FunctionArn": f"{host.spec.arn}:{VERSION}",
-            "MaximumRetryAttempts": config.retries,
-            "MaximumEventAgeInSeconds": int(config.event_age),
-            "DestinationConfig": {
-                name: {"Destination": target} for name, target in targets if target
-            },
-        }
-    )
-
-
-_BEGINNING = "1970-01-01T00:00:00.000+0000"  # nobody deployed it
-
-
-def _describe(host: LambdaHost) -> dict[str, Any]:
-    """What AWS tells of a function; its environment is left out, as it may hold secrets."""
-    spec = host.spec
-    return {
-        "FunctionName": spec.name,
-        "FunctionArn": spec.arn,
-        "Runtime": "provided.al2023",
-        "Role": f"arn:aws:iam::{ACCOUNT}:role/natless",
-        "Handler": spec.handler,
-        "CodeSize": 0,
-        "Description": "",
-        "Timeout": int(spec.timeout),
-        "MemorySize": spec.memory,
-        "LastModified": _BEGINNING,
-        "Version": VERSION,
-        "PackageType": "Zip",
-        "Architectures": ["x86_64"],
-        "State": "Active",
-        "LastUpdateStatus": "Successful",
-    }

@@ -217,6 +217,11 @@ def test_every_request_becomes_an_event_that_brings_its_body_back(body, query, h
     assert (base64.b64decode(said) if event["isBase64Encoded"] else said.encode()) == body
 
 
+def test_a_stream_at_a_url_that_does_not_stream_says_what_to_set():
+    with pytest.raises(MalformedAnswer, match="RESPONSE_STREAM"):
+        decode_answer(b'{"statusCode":200}' + b"\0" * 8 + b"body")
+
+
 def test_a_prelude_is_a_head_whose_body_follows():
     answer = decode_prelude(b'{"statusCode":302,"headers":{"Location":"/x"},"cookies":["a=1"]}')
     assert (answer.status, answer.body) == (302, b"")
