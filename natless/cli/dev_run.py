@@ -165,7 +165,8 @@ def _check_topology(name: str) -> Network:
     if (reason := can_use_namespaces()) is not None:
         raise EnvironmentLacks(
             f"this machine cannot build the network: {reason}",
-            hint="leave --topology out, or run where user namespaces are allowed, or as root",
+            hint="leave --topology out, run where user namespaces are allowed, or as root;"
+            " docker compose up has the same networks in containers",
         )
     return Network(name, describe_network(topology, syns_dropped=None))
 

@@ -44,6 +44,11 @@ Mask = Callable[[str], str]
 """Blots secrets out of a text."""
 
 
+def blot(text: str, *, mask: Mask | None = None) -> str:
+    """A text without what looks like a credential, and without what ``mask`` knows besides."""
+    return _CREDENTIALS.sub("***", redact(mask(text) if mask else text))
+
+
 @dataclass(frozen=True, slots=True)
 class FunctionError:
     """What a function, or Lambda in its place, answered as an error.
@@ -83,7 +88,7 @@ class FunctionError:
         error_type = TIMED_OUT if timed_out else str(body.get("errorType", UNKNOWN))
 
         def clean(text: str) -> str:
-            return _CREDENTIALS.sub("***", redact(mask(text) if mask else text))
+            return blot(text, mask=mask)
 
         frames = [*_read_frames(body, folders)][-KEPT_FRAMES:]
         return cls(

@@ -294,7 +294,8 @@ class Counterpart:
             return
         self._first_answer(work)
         if is_error:
-            said = describe_failure(Failure(answer.error_type, "", posted=answer))
+            failure = Failure(answer.error_type, "", posted=answer)
+            said = describe_failure(failure, environment=self._environment)
             # A Runtime API knows only Lambda's own types; the developer's is in the body.
             named = FunctionError.parse(answer.body).error_type
             reason = answer.error_type if named == UNKNOWN else named

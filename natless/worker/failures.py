@@ -8,12 +8,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from natless.lambda_host.invocation import Failure
+from natless.lambda_host.output import Redactor
+from natless.measure.function_error import blot
 
 _NODE_FRAME = re.compile(r"File |at (?!.*\bnode:)")
 
 
-def describe_failure(failure: Failure) -> dict[str, str]:
-    """What a runtime said about its failure: ``message``, and ``place`` if it named one."""
+def describe_failure(
+    failure: Failure, *, environment: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """What a runtime said about its failure: ``message``, and ``place`` if it named one.
+
+    Args:
+        failure: what went wrong.
+        environment: the handler's; its secrets are blotted out, as an exception may quote them.
+    """
+    mask = Redactor(environment or {})
+    return {name: blot(text, mask=mask) for name, text in _read(failure).items()}
+
+
+def _read(failure: Failure) -> dict[str, str]:
     if failure.posted is None:
         return {"message": failure.message}
     try:

@@ -251,6 +251,7 @@ class HandlerSlot:
     def _tell(self, process: HandlerProcess, failure: Failure | None) -> None:
         if process.edit is None:
             return
+        environment = self._program.environment if self._program is not None else None
         if failure is None:
             seconds = round(self._clock.now() - process.edit.noticed, 6)
             self._fact("worker.reload.complete", files=process.edit.files, seconds=seconds)
@@ -259,7 +260,7 @@ class HandlerSlot:
                 "worker.reload.failed",
                 files=process.edit.files,
                 error_type=failure.error_type,
-                **describe_failure(failure),
+                **describe_failure(failure, environment=environment),
             )
 
     def _fact(self, kind: str, **data: object) -> None:
