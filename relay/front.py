@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from sys import intern
 from typing import Any
 
 from aiohttp import StreamReader, web
@@ -52,7 +53,7 @@ class Visit:
     def __init__(self, connection: str, transport: asyncio.Transport, *, opened: float) -> None:
         peer = transport.get_extra_info("peername")
         self.connection = connection
-        self.peer: str = peer[0] if isinstance(peer, tuple) else ""
+        self.peer: str = intern(peer[0]) if isinstance(peer, tuple) else ""
         self.port: int = peer[1] if isinstance(peer, tuple) else 0
         self.tls: bool = transport.get_extra_info("sslcontext") is not None
         self.opened = opened

@@ -35,6 +35,7 @@ from relay.publishing import NewIdentifier, explain
 from relay.usher import Upgrade
 from relay.websocket import Over, ServerSocket
 
+SHARED_LENGTH = 20  # of a header's value that others are likely to send as well: it is kept once
 _DATA = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
 
 
@@ -93,8 +94,10 @@ class Link:
         self, request: web.BaseRequest | Upgrade, visit: Visit, *, api: Api, shared: Shared
     ) -> None:
         self._shared = shared
-        # Names are the same for nearly everybody, so they are kept once.
-        self._headers = {intern(name.lower()): value for name, value in request.headers.items()}
+        self._headers = {
+            intern(name.lower()): intern(value) if len(value) <= SHARED_LENGTH else value
+            for name, value in request.headers.items()
+        }
         self._offered: Sequence[str] = request.headers.getall("Sec-WebSocket-Protocol", ())
         self._code: int | None = None
         self._end: asyncio.Future[None] | None = None
