@@ -26,6 +26,7 @@ from natless.certificates import Authority, CertificatePair, aws_names
 from natless.deployed import deploy, locate
 from natless.dev_network import DevNetwork
 from natless.errors import UsageError
+from natless.function_place import find_handler
 from natless.journal import Journal
 from natless.lab import VpcLauncher
 from natless.lambda_host.destinations import EventConfig
@@ -148,7 +149,7 @@ async def open_dev(
         EnvironmentLacks: this machine has no namespaces to offer.
         ComponentFailed: a part did not come up.
     """
-    functions = settings.registry()
+    functions = tuple(find_handler(each) for each in settings.registry())
     codes = {each.name: locate(each) for each in functions}
     debugged = find_debugged(settings, codes)
     async with AsyncExitStack() as stack:

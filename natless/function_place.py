@@ -27,5 +27,5 @@ def find_handler(function: FunctionSettings) -> FunctionSettings:
     """A function whose handler nobody named has the one that its folder has."""
     if "handler" in function.model_fields_set or not function.folder.is_dir():
         return function
-    named = name_handler(function.folder)
+    named = name_handler(function.folder, function.runtime)
     return function if named is None else function.model_copy(update={"handler": named[1]})

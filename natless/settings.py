@@ -238,7 +238,7 @@ class Settings(BaseSettings):
         if not self.functions:
             return (self.function,)
         return tuple(
-            FunctionSettings(**each.model_dump(exclude={"name"}), name=name)
+            FunctionSettings(**each.model_dump(exclude={"name"}, exclude_unset=True), name=name)
             for name, each in self.functions.items()
         )
 

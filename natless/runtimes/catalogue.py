@@ -98,11 +98,12 @@ def family_of(name: str) -> Family:
     )
 
 
-def name_handler(place: Path) -> tuple[Path, str] | None:
+def name_handler(place: Path, runtime: str = AUTO) -> tuple[Path, str] | None:
     """The folder and the handler that a path means when nobody named a handler.
 
     A file means itself, with the function ``handler``. A folder means the handler that one has by
-    default: in AWS's examples, in its console, or in this project.
+    default: in AWS's examples, in its console, or in this project; one of the runtime's language,
+    if a runtime is named.
 
     Returns:
         None when the folder has none of them.
@@ -110,8 +111,9 @@ def name_handler(place: Path) -> tuple[Path, str] | None:
     if place.is_file():
         name = "lambda_handler" if place.name == "lambda_function.py" else "handler"
         return place.parent, f"{place.name.partition('.')[0]}.{name}"
+    families = tuple(Family) if runtime == AUTO else (family_of(runtime),)
     for handler in (*_COMMON, _CONSOLE):
-        if any(_CLASSES[each].find_source(place, handler) for each in Family):
+        if any(_CLASSES[each].find_source(place, handler) for each in families):
             return place, handler
     return None
 

@@ -226,7 +226,7 @@ async def test_a_handler_for_node_runs_by_its_file_and_an_edit_shows_at_the_next
 async def test_functions_of_several_languages_run_side_by_side(tmp_path):
     for name, file, code in (
         ("tree", "app.py", "def handler(e, c):\n    return [c.function_name, 'python']\n"),
-        ("bird", "app.mjs", "export const handler = async (e, c) => [c.functionName, 'node'];\n"),
+        ("bird", "index.mjs", "export const handler = async (e, c) => [c.functionName, 'node'];\n"),
         ("stone", "app.py", "def handler(e, c):\n    return [c.function_name, 'bootstrap']\n"),
         ("stone", "bootstrap", f"#!/bin/sh\nexec {sys.executable} -m awslambdaric app.handler\n"),
     ):
@@ -238,7 +238,7 @@ async def test_functions_of_several_languages_run_side_by_side(tmp_path):
         del kinds["bird"]
     (tmp_path / "natless.toml").write_text(
         "\n".join(
-            f"[functions.{name}]\nfolder = '{name}'\nhandler = 'app.handler'\nruntime = '{kind}'\n"
+            f"[functions.{name}]\nfolder = '{name}'\nruntime = '{kind}'\n"  # each handler is found
             for name, kind in kinds.items()
         )
     )
