@@ -14,7 +14,7 @@ from natless.cli.doctor import doctor
 from natless.cli.help_words import name_values
 from natless.cli.invoke import invoke
 from natless.cli.relay import relay
-from natless.cli.running import Interrupted, Terminated
+from natless.cli.running import INTERRUPTED, Interrupted, Terminated
 from natless.cli.shim import shim
 from natless.cli.topology import topology_app
 from natless.errors import NatlessError
@@ -71,8 +71,12 @@ def main() -> None:
             _say(f"   next: {error.hint}")
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, Interrupted):
-        _say("natless: interrupted; nothing is left running")
+        _say(INTERRUPTED)
         sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == 130:  # what typer makes of Ctrl-C, without a word
+            _say(INTERRUPTED)
+        raise
     except Terminated as ended:
         _say(f"natless: {ended}; nothing is left running")
         sys.exit(128 + ended.number)

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+INTERRUPTED = "natless: interrupted; nothing is left running"
+
 
 class Interrupted(Exception):
     """Ctrl-C; everything has been taken down.

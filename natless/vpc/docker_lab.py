@@ -187,7 +187,9 @@ def share(directory: Path, *, ca: Path, certificate: Certificate) -> dict[str, s
     secret in it is a file that only its owner may read.
     """
     directory.chmod(0o711)
-    (directory / "resolv.conf").write_text(f"nameserver {ADDRESSES.resolver.address}\n")
+    resolv = directory / "resolv.conf"
+    resolv.write_text(f"nameserver {ADDRESSES.resolver.address}\n")
+    resolv.chmod(0o644)  # whatever our umask is
     paths = [directory.resolve(), ca.resolve(), shim_archive().resolve().parent]
     if certificate.certificate.resolve().parent != paths[0]:
         paths += [certificate.certificate.resolve(), certificate.key.resolve()]

@@ -114,6 +114,7 @@ def test_the_lab_of_a_test_session_can_be_made_of_containers(engine, tmp_path):
         capture_output=True,
         text=True,
         cwd=tmp_path,
+        umask=0o077,  # what the container reads must be readable there all the same
         timeout=110,
     )
     assert done.returncode == 0, done.stdout + done.stderr
