@@ -28,7 +28,7 @@ from natless.container.shared import Identity, SharedFolder, mark_lost, mark_rea
 from natless.journal import Journal
 from natless.lambda_host.host import FunctionSpec
 from natless.vpc.docker_seats import Seat
-from natless.vpc.docker_switchboard import Switchboard
+from natless.vpc.docker_switchboard import Switchboard, record_into
 from natless.vpc.docker_vpc import DockerVpc
 from natless.vpc.model import ADDRESSES, Api
 from natless.vpc.topologies import find
@@ -74,13 +74,8 @@ async def run_control(shared: SharedFolder) -> None:
     topology = find(os.environ.get("NATLESS_TOPOLOGY") or "nat")
     identity = prepare(shared)
     journal = Journal()
-
-    def record(fact: dict[str, object]) -> None:
-        kind, at = str(fact.pop("fact")), fact.pop("at")
-        assert isinstance(at, float)
-        journal.record(kind, source="vpc", at=at, **fact)
-
-    async with Switchboard.open(shared.switchboard, on_fact=record, users=_USERS) as switchboard:
+    taking = Switchboard.open(shared.switchboard, on_fact=record_into(journal), users=_USERS)
+    async with taking as switchboard:
         await switchboard.wait_for(Seat, budget=REPORT_BUDGET)
         api = Api(label=identity.label, region=identity.region)
         vpc = DockerVpc(switchboard, api=api, ca=shared.ca, journal=journal)

@@ -28,7 +28,7 @@ from natless.shim_archive import shim_archive
 from natless.vpc.capability import check_host_routes
 from natless.vpc.docker_engine import Engine, Place
 from natless.vpc.docker_seats import POWERFUL, Seat, gateway_address, router_address
-from natless.vpc.docker_switchboard import Switchboard
+from natless.vpc.docker_switchboard import Switchboard, record_into
 from natless.vpc.docker_vpc import DockerVpc
 from natless.vpc.model import ADDRESSES, TLS_PORT, Addresses, Api, Role
 from natless.vpc.netns import Certificate
@@ -41,6 +41,7 @@ READY_BUDGET = 20.0
 _ROOT = Path(__file__).resolve().parents[2]
 _SOURCES = ("event_protocol", "natless", "docker/Dockerfile", "docker/requirements.lock")
 _SANDBOX = "sandbox"
+_SWITCHBOARD = "switchboard.sock"
 _SETTINGS = "/run/net-settings"
 """Where owners of networks find ``/proc/sys/net`` once more: their own /proc is read-only."""
 
@@ -105,31 +106,22 @@ class DockerLab(DockerVpc):
         check_host_routes()
         started = time.monotonic()
         engine = await asyncio.to_thread(Engine.connect, lab=secrets.token_hex(4))
-
-        def record(fact: dict[str, object]) -> None:
-            kind, at = str(fact.pop("fact")), fact.pop("at")
-            assert isinstance(at, float)
-            journal.record(kind, source="vpc", at=at, **fact)
-
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(engine.close)
             for lab in await asyncio.to_thread(engine.remove_leftovers):
                 journal.record("vpc.leftover.removed", source="vpc", lab=lab)
-            loop = asyncio.get_running_loop()
-
-            def tell(tag: str) -> None:
-                fact = functools.partial(journal.record, source="vpc", tag=tag)
-                loop.call_soon_threadsafe(fact, "vpc.image.building")
-
-            image = await asyncio.to_thread(ensure_image, engine, on_build=tell)
-            path = directory / "switchboard.sock"
-            switchboard = await stack.enter_async_context(Switchboard.open(path, on_fact=record))
             mounts = share(directory, ca=ca, certificate=certificate)
-            await stack.enter_async_context(
-                _containers(engine, image=image, mounts=mounts, certificate=certificate)
+            switchboard = await stack.enter_async_context(
+                Switchboard.open(directory / _SWITCHBOARD, on_fact=record_into(journal))
             )
-            await _wait(engine, switchboard)
-            check_isolation()
+            await _build(
+                engine,
+                stack,
+                switchboard=switchboard,
+                mounts=mounts,
+                certificate=certificate,
+                journal=journal,
+            )
             vpc = cls(switchboard, api=Api(label=label, region=region), ca=ca, journal=journal)
             stack.callback(vpc.close)
             vpc.relay_sockets = await vpc.listen_for_relay(stack)
@@ -137,6 +129,30 @@ class DockerLab(DockerVpc):
             journal.record("vpc.opened", source="vpc", seconds=time.monotonic() - started)
             yield vpc
         journal.record("vpc.closed", source="vpc")
+
+
+async def _build(
+    engine: Engine,
+    stack: contextlib.AsyncExitStack,
+    *,
+    switchboard: Switchboard,
+    mounts: dict[str, str],
+    certificate: Certificate,
+    journal: Journal,
+) -> None:
+    """Makes the containers, until the stack ends; returns when each of them has reported."""
+    loop = asyncio.get_running_loop()
+
+    def tell(tag: str) -> None:
+        fact = functools.partial(journal.record, source="vpc", tag=tag)
+        loop.call_soon_threadsafe(fact, "vpc.image.building")
+
+    image = await asyncio.to_thread(ensure_image, engine, on_build=tell)
+    await stack.enter_async_context(
+        _containers(engine, image=image, mounts=mounts, certificate=certificate)
+    )
+    await _wait(engine, switchboard)
+    check_isolation()
 
 
 def ensure_image(engine: Engine, *, on_build: Callable[[str], None]) -> str:
@@ -207,7 +223,7 @@ async def _containers(
         environment = {
             "NATLESS_CERTIFICATE": str(certificate.certificate.resolve()),
             "NATLESS_KEY": str(certificate.key.resolve()),
-            "NATLESS_SWITCHBOARD": f"{next(iter(mounts))}/switchboard.sock",
+            "NATLESS_SWITCHBOARD": f"{next(iter(mounts))}/{_SWITCHBOARD}",
         }
         places = describe_places(networks, mounts=mounts, environment=environment)
 

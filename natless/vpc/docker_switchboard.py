@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from natless.errors import ComponentFailed
+from natless.journal import Journal
 from natless.vpc import wire
 from natless.vpc.docker_seats import Seat
 
@@ -33,6 +34,16 @@ _BACKLOG = 16
 _BUSY_PAUSE = 0.001
 
 OnFact = Callable[[dict[str, Any]], None]
+
+
+def record_into(journal: Journal) -> OnFact:
+    """Takes what agents report unasked, as facts of the network."""
+
+    def record(fact: dict[str, Any]) -> None:
+        kind, at = str(fact.pop("fact")), float(fact.pop("at"))
+        journal.record(kind, source="vpc", at=at, **fact)
+
+    return record
 
 
 class Line:

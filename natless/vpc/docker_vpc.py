@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import sys
 import time
@@ -22,7 +21,7 @@ from natless.vpc.docker_seats import NETWORK_OF, PROGRAMS_OF, Seat
 from natless.vpc.docker_switchboard import Switchboard
 from natless.vpc.model import Api, Role, Topology
 from natless.vpc.plan import encode_plan, render_plan
-from natless.vpc.process import OutputPipe, VpcProcess
+from natless.vpc.process import VpcProcess, open_outputs
 from natless.vpc.proved import ProvedVpc
 from natless.vpc.tcp_table import TcpSocket, TcpState
 
@@ -38,7 +37,6 @@ class DockerVpc(ProvedVpc):
     def __init__(self, switchboard: Switchboard, *, api: Api, ca: Path, journal: Journal) -> None:
         super().__init__(api=api, ca=ca, journal=journal)
         self._switchboard = switchboard
-        self._programs: list[VpcProcess] = []
 
     async def apply(self, topology: Topology) -> None:
         """See :meth:`ProvedVpc.apply`."""
@@ -72,16 +70,11 @@ class DockerVpc(ProvedVpc):
         """See :meth:`ProvedVpc.run`; our own interpreter means the container's."""
         line = self._switchboard.line(PROGRAMS_OF[role])
         number, ended = line.expect_ending()
-        async with contextlib.AsyncExitStack() as stack:
-            pipes = []
-            for _ in ("stdout", "stderr"):
-                pipe, descriptor = await OutputPipe.open()
-                stack.callback(os.close, descriptor)
-                pipes.append((pipe, descriptor))
+        async with open_outputs() as outputs:
             try:
                 reply, _ = await line.ask(
                     "run",
-                    descriptors=tuple(descriptor for _, descriptor in pipes),
+                    descriptors=outputs.descriptors,
                     process=number,
                     argv=[PYTHON if argv[0] == sys.executable else argv[0], *argv[1:]],
                     environment=self._environment_of(role, environment),
@@ -89,23 +82,21 @@ class DockerVpc(ProvedVpc):
                 )
             except BaseException:
                 line.forget_ending(number)
-                for pipe, _ in pipes:
-                    pipe.close()
                 raise
 
         async def send_signal(each: int) -> None:
             with contextlib.suppress(ComponentFailed):  # who has gone has no programs any more
                 await line.ask("signal", process=number, signal=each)
 
-        program = VpcProcess(
-            pid=reply["pid"],
-            stdout=pipes[0][0],
-            stderr=pipes[1][0],
-            ended=ended,
-            send_signal=send_signal,
+        return self._keep(
+            VpcProcess(
+                pid=reply["pid"],
+                stdout=outputs.stdout,
+                stderr=outputs.stderr,
+                ended=ended,
+                send_signal=send_signal,
+            )
         )
-        self._programs = [each for each in self._programs if not each.is_over] + [program]
-        return program
 
     async def counters(self) -> dict[str, int]:
         """See :meth:`ProvedVpc.counters`."""
@@ -128,8 +119,7 @@ class DockerVpc(ProvedVpc):
 
     def close(self) -> None:
         """Closes our ends of the programs' outputs; they end with their agents."""
-        for program in self._programs:
-            program.close()
+        self._close_programs()
 
     async def _ask(
         self,

@@ -33,7 +33,7 @@ from natless.vpc.capability import can_use_namespaces, cause_of, check_host_rout
 from natless.vpc.launch import python_environment, python_program
 from natless.vpc.model import Api, Role, Topology
 from natless.vpc.plan import encode_plan, render_plan
-from natless.vpc.process import OutputPipe, VpcProcess
+from natless.vpc.process import VpcProcess, open_outputs
 from natless.vpc.proved import ProvedVpc
 from natless.vpc.tcp_table import TcpSocket, TcpState
 
@@ -83,7 +83,6 @@ class NetnsVpc(ProvedVpc):
         self._numbers = itertools.count(1)
         self._replies: dict[int, asyncio.Future[tuple[wire.Packet, list[int]]]] = {}
         self._endings: dict[int, asyncio.Future[int]] = {}
-        self._programs: list[VpcProcess] = []
         self._ready: asyncio.Future[wire.Packet] = asyncio.get_running_loop().create_future()
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
         self._broken: ComponentFailed | None = None
@@ -167,8 +166,7 @@ class NetnsVpc(ProvedVpc):
             await self._wait_end(keeper)
             await complaints
             self._fail(ComponentFailed("the lab has been closed"))
-            for program in self._programs:
-                program.close()
+            self._close_programs()
             await asyncio.sleep(0)  # in which the closed pipes let go of their descriptors
 
     async def _wait_ready(
@@ -232,16 +230,11 @@ class NetnsVpc(ProvedVpc):
         """See :meth:`ProvedVpc.run`."""
         number = next(self._numbers)
         ended = self._endings[number] = asyncio.get_running_loop().create_future()
-        async with contextlib.AsyncExitStack() as stack:
-            pipes = []
-            for _ in ("stdout", "stderr"):
-                pipe, descriptor = await OutputPipe.open()
-                stack.callback(os.close, descriptor)
-                pipes.append((pipe, descriptor))
+        async with open_outputs() as outputs:
             try:
                 reply, _ = await self._ask(
                     "run",
-                    descriptors=tuple(descriptor for _, descriptor in pipes),
+                    descriptors=outputs.descriptors,
                     process=number,
                     role=role,
                     argv=[*argv],
@@ -250,18 +243,16 @@ class NetnsVpc(ProvedVpc):
                 )
             except BaseException:
                 self._endings.pop(number)
-                for pipe, _ in pipes:
-                    pipe.close()
                 raise
-        program = VpcProcess(
-            pid=reply["pid"],
-            stdout=pipes[0][0],
-            stderr=pipes[1][0],
-            ended=ended,
-            send_signal=lambda each: self._signal(number, each),
+        return self._keep(
+            VpcProcess(
+                pid=reply["pid"],
+                stdout=outputs.stdout,
+                stderr=outputs.stderr,
+                ended=ended,
+                send_signal=lambda each: self._signal(number, each),
+            )
         )
-        self._programs = [each for each in self._programs if not each.is_over] + [program]
-        return program
 
     async def counters(self) -> dict[str, int]:
         """See :meth:`ProvedVpc.counters`."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 
 LINE_BYTES = 1024 * 1024
 """The longest line that can be read from a program's output, and the most kept unread of it."""
@@ -115,3 +117,36 @@ class OutputPipe:
     def close(self) -> None:
         """Closes our end; what was read already stays in the reader."""
         self._transport.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The outputs of a program that is about to be started. Made by :func:`open_outputs`.
+
+    Attributes:
+        stdout: our end of its standard output.
+        stderr: our end of its standard error.
+        descriptors: the program's ends, in the same order.
+    """
+
+    stdout: OutputPipe
+    stderr: OutputPipe
+    descriptors: tuple[int, int]
+
+
+@contextlib.asynccontextmanager
+async def open_outputs() -> AsyncIterator[Outputs]:
+    """Two pipes. The program's ends close here with the block, ours only when it fails."""
+    async with contextlib.AsyncExitStack() as stack:
+        ours, theirs = [], []
+        for _ in range(2):
+            pipe, descriptor = await OutputPipe.open()
+            stack.callback(os.close, descriptor)
+            ours.append(pipe)
+            theirs.append(descriptor)
+        try:
+            yield Outputs(ours[0], ours[1], (theirs[0], theirs[1]))
+        except BaseException:
+            for pipe in ours:
+                pipe.close()
+            raise

@@ -28,6 +28,7 @@ class ProvedVpc(ABC):
         self._ca = ca
         self._journal = journal
         self._told: Mapping[str, str] = {}
+        self._programs: list[VpcProcess] = []
 
     def _note_applied(self, topology: Topology, *, started: float) -> None:
         self._told = describe_told(topology)
@@ -37,6 +38,16 @@ class ProvedVpc(ABC):
             topology=topology.name,
             seconds=time.monotonic() - started,
         )
+
+    def _keep(self, program: VpcProcess) -> VpcProcess:
+        """Remembers a program that was started, and forgets those that are over."""
+        self._programs = [each for each in self._programs if not each.is_over] + [program]
+        return program
+
+    def _close_programs(self) -> None:
+        """Closes our ends of the programs' outputs; they themselves end with the lab."""
+        for program in self._programs:
+            program.close()
 
     def _environment_of(self, role: Role, wanted: Mapping[str, str]) -> dict[str, str]:
         """What a program gets: what a function is told in this network is part of the network."""

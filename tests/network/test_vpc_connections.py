@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from natless.vpc.model import ADDRESSES, Action, Direction, Role, Rule
+from natless.vpc.tcp_table import TcpState
 from natless.vpc.topologies import TOPOLOGIES, find
 from tests.containers.conftest import watch_uplink
 from tests.network.vpc_bench import NETWORKS, open_bench
@@ -164,6 +165,10 @@ async def test_what_the_relay_says_to_a_forgotten_connection_meets_silence(bench
         async with asyncio.timeout(BUDGET):
             while (await bench.vpc.counters())["nat-stray"] == 0:  # noqa: ASYNC110  nobody tells us
                 await asyncio.sleep(0.05)
+        relays = await bench.vpc.connections(Role.INTERNET)  # a reset would have ended it
+        assert [each.state for each in relays if each.remote == ADDRESSES.nat_gateway] == [
+            TcpState.ESTABLISHED
+        ]
 
 
 async def test_without_a_limit_an_idle_connection_is_kept(bench):

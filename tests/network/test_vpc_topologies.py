@@ -1,5 +1,6 @@
 """A lab shows what its topologies promise, and the same whether it is namespaces or containers."""
 
+import asyncio
 import errno
 import json
 import socket
@@ -24,6 +25,8 @@ from natless.vpc.model import (
 )
 from natless.vpc.topologies import TOPOLOGIES, find
 from tests.network.vpc_bench import NETWORKS, open_bench
+
+BUDGET = 20.0  # for what takes three seconds
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -320,9 +323,10 @@ except OSError as error:
 async def test_a_kernel_that_gives_up_early_says_so_itself(bench):
     """One repetition of the SYN instead of six: ETIMEDOUT after 3 s, not after two minutes."""
     await bench.vpc.apply(replace(find("no-nat"), syn_retries=1))
-    number, seconds = await bench.ask(CONNECT, RELAY)
+    async with asyncio.timeout(BUDGET):
+        number, seconds = await bench.ask(CONNECT, RELAY)
     assert number == errno.ETIMEDOUT
-    assert 1 < seconds < 15
+    assert seconds > 1  # it did wait for an answer
     await bench.vpc.apply(find("no-nat"))
     code = 'print(open("/proc/sys/net/ipv4/tcp_syn_retries").read())'
     assert await bench.ask(code) == 6
