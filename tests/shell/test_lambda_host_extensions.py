@@ -28,7 +28,7 @@ from tests.shell.lambda_scripts import Runtime, Script, ScriptedLauncher, until
 PROGRAM = Path(__file__).with_name("extension_program.py")
 BRIEF = HostBudgets(shutdown_external=0.2, shutdown_runtime=0.1, shutdown_internal=0.1)
 HANDLER = """
-import json, os, time, threading, urllib.request
+import json, os, time, threading, urllib.error, urllib.request
 from pathlib import Path
 
 API = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2020-01-01/extension"
@@ -55,6 +55,12 @@ if os.environ.get("WITH_INNER"):
 def handler(event, context):
     if event.get("sleep"):
         time.sleep(event["sleep"])
+    if event.get("register"):
+        try:
+            call("POST", "/register", b"{}", **{"Lambda-Extension-Name": "late"})
+        except urllib.error.HTTPError as error:
+            with error:
+                return json.loads(error.read())
     return {"id": context.aws_request_id, "seen": SEEN}
 """
 
@@ -191,6 +197,13 @@ async def test_a_part_of_the_runtime_may_register_and_is_told_of_invocations(tmp
         second = json.loads((await host.invoke(b"{}")).payload)
     assert first["id"] in second["seen"]
     assert "EXTENSION\tName: inner\tState: Ready\tEvents: [INVOKE]" in stage.lines()
+
+
+async def test_once_the_function_is_initialized_nobody_may_register_any_more(tmp_path):
+    stage = Stage(tmp_path)
+    async with stage.host as host:
+        said = json.loads((await host.invoke(b'{"register": 1}')).payload)
+    assert said["errorType"] == "Extension.RegistrationClosed"
 
 
 async def test_a_timeout_is_told_to_extensions_before_all_begins_anew(tmp_path):
