@@ -36,6 +36,7 @@ from runtime_shim.timing import SpanLog, explain_exception
 POLL_PATH = "/_natless/poll"
 QUESTION_TRIES = 3  # in a row, each over a new connection, before the channel counts as lost
 UNSENT_COUNT = 100  # publishes that nobody waits for
+STALE = 45.0  # seconds without an answer; the relay forgets a session after 60 without a question
 
 
 class PollLink(Mailbox):
@@ -62,6 +63,7 @@ class PollLink(Mailbox):
         self._channel = dialect.own
         self._session = ""
         self._after = 0
+        self._answered_wall = 0.0  # the wall's clock: it goes on while the environment is frozen
         self._opened_wall = time.time()
         self._opened = time.monotonic()
         self._asking: asyncio.Task[None] | None = None
@@ -95,8 +97,8 @@ class PollLink(Mailbox):
 
     @property
     def is_open(self) -> bool:
-        """Whether it can be used, as far as anybody has said."""
-        return self.end is None and bool(self._session)
+        """Whether it can be used, as far as anybody has said, and not too long ago."""
+        return self.end is None and time.time() - self._answered_wall < STALE
 
     @property
     def age(self) -> float:
@@ -196,7 +198,7 @@ class PollLink(Mailbox):
             texts = [each for each in events if isinstance(each, str)]
         except (ValueError, KeyError, TypeError) as error:
             raise Obstacle(Outcome.HTTP_ERROR, status=200, body=text) from error
-        self._session = str(session)
+        self._session, self._answered_wall = str(session), time.time()
         for number, event in enumerate(texts, start=first):
             if number > self._after:
                 self._after = number

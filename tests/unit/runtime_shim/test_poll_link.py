@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from event_protocol.phases import Outcome
 from runtime_shim.config import Endpoint, ShimConfig
 from runtime_shim.errors import Obstacle
 from runtime_shim.http_messages import HttpMessage
-from runtime_shim.poll_link import PollLink
+from runtime_shim.poll_link import STALE, PollLink
 
 CONFIG = ShimConfig(
     runtime_api="127.0.0.1:9001",
@@ -90,6 +91,18 @@ async def test_what_is_no_answer_of_our_relay_is_one_of_somebody_else(body: byte
     with pytest.raises(Obstacle) as caught:
         made()._take_reply(HttpMessage("HTTP/1.1 200 OK", {}, body))
     assert caught.value.outcome is Outcome.HTTP_ERROR
+
+
+async def test_an_environment_that_was_frozen_for_long_opens_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    link = made()
+    link._take_reply(reply(1))
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + STALE - 1)
+    assert link.is_open
+    monkeypatch.setattr(time, "time", lambda: now + STALE + 1)
+    assert not link.is_open
 
 
 async def test_a_channel_that_ended_proves_nothing() -> None:
