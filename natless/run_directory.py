@@ -46,12 +46,16 @@ class Leftover:
 
 
 @contextmanager
-def open_run_directory() -> Iterator[Path]:
-    """A folder of this run, removed when the block ends; removes what killed runs have left, too.
+def open_run_directory(*, sweep: bool = True) -> Iterator[Path]:
+    """A folder of this run, removed when the block ends.
 
     Its path is short: sockets live in it, and a Unix socket's path has at most 107 bytes.
+
+    Args:
+        sweep: also remove what killed runs have left.
     """
-    remove_leftovers()
+    if sweep:
+        remove_leftovers()
     path = Path(tempfile.mkdtemp(prefix=PREFIX))
     mark = _set_mark(path)
     try:

@@ -42,7 +42,7 @@ def check_docker_lab() -> Seen:
 
 def _bind_switchboard() -> str:
     """Why containers could not reach us, or nothing: a socket's path is soon too long."""
-    with open_run_directory() as scratch, socket.socket(socket.AF_UNIX) as door:
+    with open_run_directory(sweep=False) as scratch, socket.socket(socket.AF_UNIX) as door:
         path = scratch / "switchboard.sock"
         try:
             door.bind(str(path))

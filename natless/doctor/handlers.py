@@ -42,7 +42,7 @@ class _Failed(Exception):
 
 def check_handlers() -> Seen:
     """Deploys and calls a handler in Python, one in Node.js and one with a bootstrap of its own."""
-    with open_run_directory() as scratch:
+    with open_run_directory(sweep=False) as scratch:
         broken = asyncio.run(_call_all(scratch))
     if (error := broken.get("Python")) is not None:
         return Seen.lacks(f"a handler in Python does not answer: {error}", _hint(error))

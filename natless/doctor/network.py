@@ -152,7 +152,7 @@ def check_lab() -> Seen:
         return Seen.skipped("there are no namespaces to build it in")
     started = time.monotonic()
     try:
-        with open_run_directory() as scratch:
+        with open_run_directory(sweep=False) as scratch:
             count, broken = asyncio.run(_try_lab(scratch))
     except NatlessError as error:
         return Seen.lacks(str(error), error.hint or _REPORT)

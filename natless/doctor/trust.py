@@ -44,7 +44,7 @@ def check_certificates() -> Seen:
     """
     try:
         authority = Authority.for_user()
-        with open_run_directory() as scratch:
+        with open_run_directory(sweep=False) as scratch:
             pair = authority.issue([HOST], directory=scratch)
             asyncio.run(_greet_with_python(pair, ca=authority.ca_path))
         until = _read_end(authority.ca_path)
@@ -59,7 +59,7 @@ def check_node() -> Seen:
     """Lets Node, if there is one, accept such a certificate as its users would: by a variable."""
     try:
         authority = Authority.for_user()
-        with open_run_directory() as scratch:
+        with open_run_directory(sweep=False) as scratch:
             pair = authority.issue([HOST], directory=scratch)
             version = asyncio.run(_greet_with_node(pair, ca=authority.ca_path))
     except FileNotFoundError:

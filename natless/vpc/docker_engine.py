@@ -299,7 +299,10 @@ def _describe_holder(name: str, labels: Mapping[str, str], *, network: str) -> E
     said = f"the lab's range {network} is taken by the Docker network {name}"
     if project := labels.get(_COMPOSE_PROJECT):
         return EnvironmentLacks(said, hint=f"Run: docker compose -p {project} down")
-    if owner := Owner.parse(labels.get(OWNER, "")):
+    owner = Owner.parse(labels.get(OWNER, ""))
+    if owner is not None and owner.is_dead():
+        return EnvironmentLacks(f"{said}, of a run that was killed", hint="natless doctor --sweep")
+    if owner is not None:
         return EnvironmentLacks(
             f"{said}, another lab that runs now (process {owner.pid})",
             hint="One engine holds one lab at a time: wait, or use --network netns, which holds"

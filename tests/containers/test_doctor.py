@@ -99,7 +99,9 @@ def test_a_lab_of_a_killed_run_is_told_and_swept(engine, tmp_path, tmp_path_fact
     seen = check_leftovers()
     assert seen.state is State.WARNING
     assert "the Docker lab" in seen.said
-    assert check_network().fix == "natless doctor --sweep"
+    for seen in (check_network(), check_docker_lab()):
+        assert "of a run that was killed" in seen.said
+        assert seen.fix == "natless doctor --sweep"
     assert made("container")
     assert any("the Docker lab" in each for each in sweep())
     assert check_leftovers().state is State.OK

@@ -69,10 +69,20 @@ def _namespaces() -> None:
         pytest.skip(reason)
 
 
+def leave(folder: Path) -> Path:
+    """What a killed run leaves: everything but the lock."""
+    left = folder / "natless-dead"
+    left.mkdir(mode=0o700)
+    (left / "server-key.pem").write_text("secret")
+    (left / MARK).write_text('{"pid": 1, "command": "natless demo"}')
+    return left
+
+
 def test_where_the_demo_works_and_docker_does_not_both_are_said_and_nothing_is_left(
     tmp_path: Path,
 ) -> None:
-    code, said = ask(DOCTOR, TMPDIR=str(tmp_path))
+    leave(tmp_path)
+    code, said = ask(DOCTOR, arguments=("--sweep",), TMPDIR=str(tmp_path))
     assert code == 0, said
     assert said["works"] == {"demo": True, "netns": True, "docker": False, "compose": False}
     assert said["next"] == ["natless demo"]
@@ -82,15 +92,13 @@ def test_where_the_demo_works_and_docker_does_not_both_are_said_and_nothing_is_l
     assert "as promised" in said["findings"]["lab"]["said"]
     assert said["findings"]["docker engine"]["state"] == "lacks"
     assert said["findings"]["docker network"]["state"] == "skipped"
+    assert said["findings"]["leftovers"]["state"] == "ok"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_machine_with_neither_gets_the_fix_and_code_3_and_is_swept(tmp_path: Path) -> None:
-    left = tmp_path / "natless-dead"
-    left.mkdir(mode=0o700)
-    (left / "server-key.pem").write_text("secret")
-    (left / MARK).write_text('{"pid": 1, "command": "natless demo"}')
-    code, said = ask(NO_NAMESPACES, DOCTOR, arguments=("--sweep",), TMPDIR=str(tmp_path))
+def test_a_machine_with_neither_gets_the_fix_and_code_3(tmp_path: Path) -> None:
+    left = leave(tmp_path)
+    code, said = ask(NO_NAMESPACES, DOCTOR, TMPDIR=str(tmp_path))
     findings = said["findings"]
     assert code == 3
     assert not any(said["works"].values())
@@ -99,7 +107,8 @@ def test_a_machine_with_neither_gets_the_fix_and_code_3_and_is_swept(tmp_path: P
     assert findings["lab"]["state"] == "skipped"
     assert findings["certificates"]["state"] == "ok"
     assert said["next"] == [findings["namespaces"]["fix"], "natless doctor"]
-    assert list(tmp_path.iterdir()) == []
+    assert f"{left} (natless demo, process 1)" in findings["leftovers"]["said"]
+    assert list(tmp_path.iterdir()) == [left]
 
 
 def test_an_ordinary_user_is_told_the_same(ordinary_user: OrdinaryUser) -> None:
