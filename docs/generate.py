@@ -112,18 +112,21 @@ topology = "no-nat"
 
 
 def topologies_page() -> str:
+    from natless.vpc.drawing import draw_network
     from natless.vpc.topologies import TOPOLOGIES
 
     parts = [
         "# Topologies\n\nEvery network of the catalogue, its promise, and when somebody has it."
-        " Probes prove a\npromise before anything is measured.\n"
+        " Probes prove a\npromise before anything is measured. `natless topology show NAME` draws"
+        " one in the terminal, with\nthe AWS resource that each part stands for.\n"
     ]
     for topology in TOPOLOGIES.values():
         promise = topology.promise
         where = "" if promise.is_working else f" (phase *{promise.phase}*, {promise.outcome})"
         parts.append(
             f"\n## {topology.name}\n\n{topology.title[0].upper()}{topology.title[1:]}."
-            f" {topology.purpose}\n\n**Promise**: {promise.text}{where}.\n"
+            f" {topology.purpose}\n\n```text\n{draw_network(topology)}```\n\n"
+            f"**Promise**: {promise.text}{where}.\n"
         )
     return "".join(parts)
 

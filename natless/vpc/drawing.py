@@ -65,11 +65,17 @@ Row = tuple[str, str]
 
 def draw_topology(topology: Topology, *, addresses: Addresses = ADDRESSES) -> str:
     """The drawing, with a newline at its end; no line is longer than :data:`WIDTH`."""
-    head = [f"{topology.name}: {topology.title}", "", *textwrap.wrap(topology.purpose, WIDTH), ""]
-    drawing = [*_lay_out([*_rows(topology, addresses)])]
-    foot = ["", f"promised: {_promise(topology)}", "", "On AWS:"]
+    head = textwrap.wrap(f"{topology.name}: {topology.title}", WIDTH)
+    purpose = textwrap.wrap(topology.purpose, WIDTH)
+    drawing = draw_network(topology, addresses=addresses)
+    foot = (f"promised: {_promise(topology)}", "", "On AWS:")
     parts = [line for name, what in _parts(topology) for line in _wrap(f"  {name:<11}", what)]
-    return "\n".join([*textwrap.wrap(head[0], WIDTH), *head[1:], *drawing, *foot, *parts]) + "\n"
+    return "\n".join([*head, "", *purpose, "", drawing, *foot, *parts]) + "\n"
+
+
+def draw_network(topology: Topology, *, addresses: Addresses = ADDRESSES) -> str:
+    """The drawing alone, with a newline at its end."""
+    return "\n".join(_lay_out([*_rows(topology, addresses)])) + "\n"
 
 
 def _lay_out(rows: list[Row]) -> Iterator[str]:

@@ -5,6 +5,7 @@ import errno
 import json
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -322,7 +323,10 @@ except OSError as error:
 
 async def test_a_kernel_that_gives_up_early_says_so_itself(bench):
     """One repetition of the SYN instead of six: ETIMEDOUT after 3 s, not after two minutes."""
+    own = [Path("/proc/sys/net", name) for name in ("ipv4/tcp_syn_retries", "ipv4/ip_forward")]
+    before = [each.read_text() for each in own]
     await bench.vpc.apply(replace(find("no-nat"), syn_retries=1))
+    assert [each.read_text() for each in own] == before  # this machine's settings are its own
     async with asyncio.timeout(BUDGET):
         number, seconds = await bench.ask(CONNECT, RELAY)
     assert number == errno.ETIMEDOUT
