@@ -102,9 +102,8 @@ def check_build() -> Seen:
         )
     name = f"natless-doctor:{os.getpid()}"
     try:
-        with open_run_directory(
-            sweep=False
-        ) as scratch:  # a build from standard input leaves folders
+        # Not from standard input: then the command itself leaves folders behind.
+        with open_run_directory(sweep=False) as scratch:
             (scratch / "Dockerfile").write_text(f"FROM scratch\nLABEL {LAB}=doctor\n")
             _docker("build", "--quiet", "--tag", name, str(scratch))
         _docker("image", "rm", name)
