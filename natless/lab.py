@@ -30,6 +30,7 @@ from natless.settings import FunctionSettings, Settings
 from natless.shim_archive import shim_archive
 from natless.vpc.backend import LabVpc, Network, choose_network, open_vpc
 from natless.vpc.judgement import ProbeResult
+from natless.vpc.launch import as_os_error
 from natless.vpc.model import ADDRESSES, Role, Topology
 from natless.vpc.process import VpcProcess
 from natless.worker import LocalFunction, Worker, WorkerConfig
@@ -61,8 +62,20 @@ class VpcLauncher:
         environment: Mapping[str, str],
         directory: Path | None = None,
     ) -> VpcProcess:
-        """A process in the function's network."""
-        return await self.vpc.run(Role.FUNCTION, argv, environment=environment, directory=directory)
+        """A process in the function's network.
+
+        Raises:
+            OSError: there is no such program or folder.
+            ComponentFailed: the lab is broken.
+        """
+        try:
+            return await self.vpc.run(
+                Role.FUNCTION, argv, environment=environment, directory=directory
+            )
+        except ComponentFailed as error:
+            if (plain := as_os_error(str(error))) is None:
+                raise
+            raise plain from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from natless.errors import ComponentFailed
 from natless.journal import Journal
 from natless.vpc.docker_seats import NETWORK_OF, PROGRAMS_OF, Seat
 from natless.vpc.docker_switchboard import Switchboard
+from natless.vpc.launch import as_os_error
 from natless.vpc.model import Api, Role, Topology
 from natless.vpc.plan import encode_plan, render_plan
 from natless.vpc.process import VpcProcess, open_outputs
@@ -147,7 +148,17 @@ class VpcLauncher:
         environment: Mapping[str, str],
         directory: Path | None = None,
     ) -> VpcProcess:
-        """A process in the function's container."""
-        return await self._vpc.run(
-            Role.FUNCTION, argv, environment=environment, directory=directory
-        )
+        """A process in the function's container.
+
+        Raises:
+            OSError: there is no such program or folder.
+            ComponentFailed: the agent has gone.
+        """
+        try:
+            return await self._vpc.run(
+                Role.FUNCTION, argv, environment=environment, directory=directory
+            )
+        except ComponentFailed as error:
+            if (plain := as_os_error(str(error))) is None:
+                raise
+            raise plain from error

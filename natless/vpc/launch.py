@@ -11,7 +11,9 @@ What names mean in there was settled before, in :mod:`natless.vpc.name_lookup`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping
@@ -22,6 +24,7 @@ from typing import NoReturn
 from natless.vpc import kernel
 
 _EXEC_FAILED = 127
+_NUMBERS = {os.strerror(number): number for number in errno.errorcode}
 
 
 class LaunchFailed(Exception):
@@ -51,6 +54,17 @@ class Program:
     stderr: int
     inherited: tuple[int, ...] = ()
     keeps_powers: bool = False
+
+
+def as_os_error(sentence: str) -> OSError | None:
+    """What a start outside the lab would have raised; None if the lab itself was at fault.
+
+    Args:
+        sentence: ends with that of a :class:`LaunchFailed`.
+    """
+    found = re.search(r"could not (?:execute|enter) (.+): ([^:]+)$", sentence)
+    number = _NUMBERS.get(found[2]) if found else None
+    return None if found is None or number is None else OSError(number, found[2], found[1])
 
 
 def launch(program: Program) -> int:

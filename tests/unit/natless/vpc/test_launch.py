@@ -19,3 +19,16 @@ def test_our_processes_do_not_look_into_the_working_directory():
         "--udp",
         "3",
     )
+
+
+"""What became of a start that failed."""
+
+from natless.vpc.launch import as_os_error
+
+
+def test_only_a_start_that_failed_is_no_fault_of_the_lab():
+    error = as_os_error("the lab could not run: could not execute /a: b/c: Permission denied")
+    assert isinstance(error, PermissionError)
+    assert (error.filename, error.strerror) == ("/a: b/c", "Permission denied")
+    assert as_os_error("the lab could not run: could not prepare: Permission denied") is None
+    assert as_os_error("the lab broke: No such file or directory") is None

@@ -1,4 +1,4 @@
-"""A function in the VPC is frozen between calls, with its extensions, and ends with them."""
+"""A function in the VPC lives as one outside does: frozen, with extensions, and with its errors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 import sys
 import time
 from pathlib import Path
+
+import pytest
+import pytest_asyncio
 
 from natless.journal import Fact, Journal
 from natless.lab import VpcLauncher
@@ -31,10 +34,18 @@ def handler(event, context):
 """
 
 
-async def test_a_function_in_the_network_stands_still_and_its_extensions_hear_of_all(tmp_path):
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lab(tmp_path_factory):
+    async with open_bench(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+async def test_it_stands_still_between_calls_and_its_extensions_hear_of_all(lab, tmp_path):
     (tmp_path / "app.py").write_text(TICKING)
     (tmp_path / "ext").mkdir()
-    (tmp_path / "lab").mkdir()
     agent, notes = tmp_path / "ext" / "agent", tmp_path / "notes"
     agent.write_text(f"#!{sys.executable} -I\n{EXTENSION.read_text()}")
     agent.chmod(0o755)
@@ -49,10 +60,7 @@ async def test_a_function_in_the_network_stands_still_and_its_extensions_hear_of
         environment={"EXTENSION_NOTES": str(notes)},
         extensions=tmp_path / "ext",
     )
-    async with (
-        open_bench(tmp_path / "lab") as lab,
-        LambdaHost(spec, launcher=VpcLauncher(lab.vpc), journal=journal) as host,
-    ):
+    async with LambdaHost(spec, launcher=VpcLauncher(lab.vpc), journal=journal) as host:
         before = json.loads((await host.invoke(b"{}")).payload)
         await host.settled()
         started = time.monotonic()
@@ -69,3 +77,21 @@ async def test_a_function_in_the_network_stands_still_and_its_extensions_hear_of
         "INVOKE",
         "SHUTDOWN",
     ]
+
+
+@pytest.mark.parametrize(
+    ("argv", "folder", "error_type", "words"),
+    [
+        ("/no/such", ".", "Runtime.InvalidEntrypoint", "fork/exec /no/such: no such file"),
+        ("/etc/passwd", ".", "Runtime.InvalidEntrypoint", "/etc/passwd: permission denied"),
+        ("/bin/true", "nowhere", "Runtime.InvalidWorkingDir", "nowhere: no such file"),
+    ],
+)
+async def test_a_command_that_cannot_be_started_is_named_as_outside(
+    lab, tmp_path, argv, folder, error_type, words
+):
+    spec = FunctionSpec("f", "a.b", tmp_path / folder, (argv,))
+    async with LambdaHost(spec, launcher=VpcLauncher(lab.vpc), journal=Journal()) as host:
+        error = json.loads((await host.invoke(b"{}")).payload)
+    assert error["errorType"] == error_type
+    assert words in error["errorMessage"]
