@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from natless.vpc.launch import python_environment, python_program
+from natless.vpc.launch import as_os_error, python_environment, python_program
 
 ROOT = str(Path(__file__).resolve().parents[4])
 
@@ -19,11 +19,6 @@ def test_our_processes_do_not_look_into_the_working_directory():
         "--udp",
         "3",
     )
-
-
-"""What became of a start that failed."""
-
-from natless.vpc.launch import as_os_error
 
 
 def test_only_a_start_that_failed_is_no_fault_of_the_lab():
