@@ -109,7 +109,8 @@ async def _settle(server: Running, *, files: int) -> int:
     """Waits until the relay has noticed that all are gone; how much of them is still there."""
     until = time.monotonic() + SETTLE_BUDGET
     while time.monotonic() < until:  # nobody tells, so it is asked
-        left = _known(server) + max(0, _open_files(server.pid) - files)
+        # In this order: asking opens a connection of its own, which it takes a moment to close.
+        left = max(0, _open_files(server.pid) - files) + _known(server)
         if left == 0:
             break
         await asyncio.sleep(0.05)

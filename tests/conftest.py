@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,21 @@ _allowed = [
     if line and not line.startswith("#")
 ]
 _forbidden: list[str] = []
+
+
+@pytest.fixture
+def terminal_signals() -> Iterator[None]:
+    """What a test starts takes Ctrl-C and a lost terminal to heart.
+
+    A job in a shell's background, or behind ``nohup``, ignores them, and so does all it starts.
+    """
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -156,6 +156,7 @@ def test_the_demo_needs_no_root(ordinary_user: OrdinaryUser) -> None:
     assert wait_until_gone(ordinary_user.home) == []
 
 
+@pytest.mark.usefixtures("terminal_signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("moment", ["start", "network", "relay", "no-nat"])
 def test_a_demo_that_is_ended_leaves_nothing(
@@ -170,8 +171,6 @@ def test_a_demo_that_is_ended_leaves_nothing(
         text=True,
         env=environment(run),
         cwd=ROOT,
-        # A shell's background job ignores Ctrl-C, and its children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stderr is not None
     said = []
@@ -238,6 +237,7 @@ def test_a_run_that_is_refused_leaves_the_last_report_as_it_was(
         )
 
 
+@pytest.mark.usefixtures("terminal_signals")
 def test_a_run_that_is_stopped_leaves_the_last_report_as_it_was(tmp_path: Path) -> None:
     out, run = tmp_path / "out", tmp_path / "t"
     for folder in (out, run):

@@ -302,6 +302,7 @@ async def test_a_breakpoint_may_hold_a_call_for_longer_than_its_function_may_tak
         assert await loop.get() == (200, 1)
 
 
+@pytest.mark.usefixtures("terminal_signals")
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )

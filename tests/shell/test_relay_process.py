@@ -426,6 +426,7 @@ async def test_it_ends_with_whoever_holds_its_standard_input(run, served):
     assert (await relay.ended())[0] == 0
 
 
+@pytest.mark.usefixtures("terminal_signals")
 @pytest.mark.parametrize("prefix", [(), ("nohup",)])
 async def test_it_ends_with_its_terminal_unless_nohup_keeps_it(served, tmp_path, prefix):
     terminal, theirs = pty.openpty()
