@@ -37,7 +37,11 @@ _FOREIGN = frozenset({"site-packages", "dist-packages", "node_modules"})
 _CREDENTIALS = re.compile(
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"  # access key ids
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"  # user and password of a URL
-    r"|(?i:(?<=password=)|(?<=secret=)|(?<=token=))[^\s&;,'\"]+"
+)
+_NAME = r"(?i:password|passwd|secret|token|api_?key)"
+_NAMED = re.compile(
+    rf"({_NAME}=)[^\s&;,'\"]{{4,}}"  # of a connection string or a query
+    rf"|({_NAME}['\"]?\s*[:=]\s*['\"])[^'\"]{{4,}}(?=['\"])"  # a literal in code or JSON
 )
 
 Mask = Callable[[str], str]
@@ -46,7 +50,8 @@ Mask = Callable[[str], str]
 
 def blot(text: str, *, mask: Mask | None = None) -> str:
     """A text without what looks like a credential, and without what ``mask`` knows besides."""
-    return _CREDENTIALS.sub("***", redact(mask(text) if mask else text))
+    text = _CREDENTIALS.sub("***", redact(mask(text) if mask else text))
+    return _NAMED.sub(lambda found: f"{found[1] or found[2]}***", text)
 
 
 @dataclass(frozen=True, slots=True)

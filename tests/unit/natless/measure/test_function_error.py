@@ -84,15 +84,25 @@ def test_long_texts_are_cut():
         "postgres://root:hunter2hunter2@db/orders",
         "connect: password=hunter2hunter2 host=db",
         "hunter2hunter2",
+        "connect(password='hunter2hunter2')",
+        '{"db_password": "hunter2hunter2"}',
+        "https://here/?token=hunter2hunter2&n=1",
     ],
 )
 def test_secrets_are_blotted_out_of_message_and_trace(text):
-    mask = Redactor({"DB_PASSWORD": "hunter2hunter2"})
+    mask = Redactor({"DB_PASSWORD": "hunter2hunter2"}) if text == "hunter2hunter2" else None
     frame = f'  File "/var/task/app.py", line 1, in f\n    connect("{text}")\n'
     body = {"errorType": "E", "errorMessage": f"no {text}", "stackTrace": [frame]}
     said = repr(parse(body, mask=mask))
     for secret in ("AKIAIOSFODNN7EXAMPLE", "hunter2hunter2", "abcdefghijklmnopqrstuvwxyz"):
         assert secret not in said
+
+
+def test_code_that_only_speaks_of_secrets_stays_readable():
+    frame = '  File "/var/task/app.py", line 1, in f\n    token = read_token(event["password"])\n'
+    found = parse({"errorType": "KeyError", "errorMessage": "'password'", "stackTrace": [frame]})
+    assert found.trace == ('app.py:1 in f: token = read_token(event["password"])',)
+    assert found.message == "'password'"
 
 
 @pytest.mark.parametrize(
