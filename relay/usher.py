@@ -135,6 +135,10 @@ class Usher(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            # asyncio does so only for a socket that names its protocol, which those that came from
+            # an inherited one do not: a frame would wait 40 ms for the client's delayed ACK.
+            with suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._waiting.add(self)
 
     def data_received(self, data: bytes) -> None:

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import gc
 import json
+import socket
 
 import pytest
 
 from event_protocol.handshake import encode_header, offer
 from relay.config import Budgets
 from relay.heads import HEAD_BYTES
-from relay.usher import Wire
+from relay.usher import Usher, Waiting, Wire
 from tests.shell.relay_stage import KEY, masked, start
 
 PLAIN = {
@@ -191,6 +192,22 @@ async def test_an_operation_that_never_ends_does_not_outlive_the_relay(tmp_path,
         assert len(stage.journal.of("relay.connection.closed")) == 1
         writer.close()
     assert len(asyncio.all_tasks()) == tasks
+
+
+async def test_a_frame_is_sent_at_once_also_on_a_socket_that_names_no_protocol():
+    """A socket that came from an inherited one names none, and asyncio then leaves Nagle on."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        client = socket.create_connection(door.getsockname())
+        accepted, _ = door.accept()
+    assert accepted.proto == 0
+    with client, accepted:
+        accepted.setblocking(False)
+        waiting = Waiting(60.0)
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: Usher(lambda *_: None, waiting), accepted
+        )
+        assert transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        waiting.close()
 
 
 def test_bytes_that_come_before_anybody_reads_are_kept():
