@@ -29,6 +29,7 @@ from natless.errors import UsageError
 from natless.function_place import find_handler
 from natless.journal import Journal
 from natless.lab import VpcLauncher
+from natless.lambda_host.budgets import HostBudgets
 from natless.lambda_host.destinations import EventConfig
 from natless.lambda_host.door import listen_on_loopback, open_door
 from natless.lambda_host.function_url import make_function_url
@@ -169,6 +170,7 @@ async def open_dev(
                 launcher=ground.launchers[find_topology(function, settings)],
                 journal=journal,
                 concurrency=settings.dev.environments if reserved is None else reserved,
+                budgets=HostBudgets(idle=settings.dev.idle or None),
                 is_debugged=partial(worker.is_debugged, function.name)
                 if function.name in debugged
                 else None,

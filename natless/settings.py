@@ -158,6 +158,12 @@ class DevSettings(BaseModel):
     environments: int = Field(
         10, ge=1, le=100, description="Execution environments of a function; more calls get 429."
     )
+    idle: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds without work until an execution environment is ended, as AWS does "
+        "after some minutes. 0: never.",
+    )
     retries: list[float] = Field(
         [60.0, 120.0],
         max_length=2,

@@ -14,6 +14,8 @@ class HostBudgets:
             10 s for on-demand functions). Exceeded, it is tried once more inside the invocation.
         settle: how long a caller waits for an environment that has answered and is about to be
             idle, before another one is started for it.
+        idle: without work for so long, an environment is ended, as Lambda does after a while that
+            it does not tell. None: never.
         shutdown_runtime: from SIGTERM to SIGKILL for a runtime that has extensions beside it; one
             without is killed at once (AWS Lambda developer guide, "Lambda Extensions API").
         shutdown_internal: the same where all extensions are parts of the runtime.
@@ -22,6 +24,7 @@ class HostBudgets:
 
     init: float = 10.0
     settle: float = 0.05
+    idle: float | None = None
     shutdown_runtime: float = 0.3
     shutdown_internal: float = 0.5
     shutdown_external: float = 2.0

@@ -18,7 +18,7 @@ from typing import Self
 from event_protocol.phases import InvocationRecord
 from natless.journal import Journal
 from natless.lambda_host.budgets import HostBudgets
-from natless.lambda_host.clock import Clock, SystemClock, wait_first
+from natless.lambda_host.clock import Clock, SystemClock, Timer, wait_first
 from natless.lambda_host.environment import ExecutionEnvironment
 from natless.lambda_host.environment_log import RecordListener
 from natless.lambda_host.invocation import Invocation
@@ -83,6 +83,7 @@ class LambdaHost:
         self._serving: dict[asyncio.Task[None], ExecutionEnvironment] = {}
         self._retired: set[ExecutionEnvironment] = set()
         self._closing: set[asyncio.Task[None]] = set()
+        self._expiries: dict[ExecutionEnvironment, Timer] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -95,6 +96,8 @@ class LambdaHost:
     ) -> None:
         for task in self._serving:
             task.cancel()
+        for environment in self._idle:
+            self._keep(environment)
         await asyncio.gather(*self._serving, return_exceptions=True)
         await asyncio.gather(*self._closing, return_exceptions=True)
         rest = {*self._environments, *self._retired}
@@ -186,6 +189,7 @@ class LambdaHost:
         self._retired |= set(self._environments)
         self._environments.clear()
         for environment in self._idle:
+            self._keep(environment)
             self._end_retired(environment)
         self._idle.clear()
 
@@ -223,6 +227,26 @@ class LambdaHost:
             self._end_retired(environment)
         else:
             self._idle.append(environment)
+            self._expire_later(environment)
+
+    def _expire_later(self, environment: ExecutionEnvironment) -> None:
+        """Ends an environment that nobody has taken until its time has come."""
+
+        def expire() -> None:
+            del self._expiries[environment]
+            self._idle.remove(environment)
+            self._environments.remove(environment)
+            self._retired.add(environment)
+            self._end_retired(environment)
+
+        if (idle := self._budgets.idle) is not None:
+            when = self._clock.now() + idle
+            self._expiries[environment] = self._clock.call_at(when, expire)
+
+    def _keep(self, environment: ExecutionEnvironment) -> None:
+        """It is taken, or ended otherwise."""
+        if (timer := self._expiries.pop(environment, None)) is not None:
+            timer.cancel()
 
     async def _take(self) -> ExecutionEnvironment | None:
         """An environment for the caller alone; None when there is none to be had."""
@@ -242,7 +266,9 @@ class LambdaHost:
                 return None
             else:
                 return self._create()
-        return self._idle.pop()
+        environment = self._idle.pop()
+        self._keep(environment)
+        return environment
 
     def _create(self) -> ExecutionEnvironment:
         environment = ExecutionEnvironment(

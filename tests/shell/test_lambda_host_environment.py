@@ -30,7 +30,13 @@ RECORD = InvocationRecord(
 class Bench:
     """A host with its launcher, its clock and the facts it records."""
 
-    def __init__(self, *scripts, spec: FunctionSpec = SPEC, concurrency: int = 1) -> None:
+    def __init__(
+        self,
+        *scripts,
+        spec: FunctionSpec = SPEC,
+        concurrency: int = 1,
+        budgets: HostBudgets | None = None,
+    ) -> None:
         self.facts: list[Fact] = []
         journal = Journal()
         journal.listen(self.facts.append)
@@ -43,6 +49,7 @@ class Bench:
             journal=journal,
             concurrency=concurrency,
             clock=self.clock,
+            budgets=budgets,
             new_id=lambda: f"{next(ids):032x}",
         )
 
@@ -581,3 +588,31 @@ async def test_who_is_busy_at_a_renewal_answers_first_and_does_not_count_any_mor
         assert (await first).payload == b'"slow"'
         await host.settled()
         assert len(host.worker_ids) == 1
+
+
+async def test_an_environment_without_work_is_ended_when_its_time_has_come():
+    bench = Bench(ok, budgets=HostBudgets(idle=300.0))
+    async with bench.host as host:
+        await host.invoke(b"{}")
+        await host.settled()
+        bench.clock.advance(299.0)
+        await host.invoke(b"{}")
+        await host.settled()
+        bench.clock.advance(299.0)
+        assert len(host.worker_ids) == 1, "the call began its time anew"
+        bench.clock.advance(1.0)
+        assert host.worker_ids == ()
+        await until(lambda: bench.launcher.processes[0].is_killed)
+        await host.invoke(b"{}")
+        await host.settled()
+    assert len(bench.launcher.processes) == 2
+    assert "Init Duration" in bench.lines()[-1]
+
+
+async def test_what_waits_for_its_end_is_not_waited_for_when_the_host_ends():
+    bench = Bench(ok, concurrency=2, budgets=HostBudgets(idle=300.0))
+    async with bench.host as host:
+        await asyncio.gather(host.invoke(b"{}"), host.invoke(b"{}"))
+        await host.settled()
+    bench.clock.advance(1000.0)
+    assert [process.is_killed for process in bench.launcher.processes] == [True, True]
