@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from natless.journal import Journal
+from natless.runtimes import find_code
 from natless.vpc.model import Role
 from natless.vpc.netns import VpcProcess
-from natless.worker import Worker, WorkerConfig
+from natless.worker import LocalFunction, Worker, WorkerConfig
 from tests.conformance.bridge_lambda import bridge_binary
 from tests.conformance.echo_worker import open_worker
 from tests.conformance.field import Field, open_field
@@ -130,6 +134,47 @@ async def test_the_worker_answers_an_unmodified_bridge(tmp_path: Path) -> None:
                 assert kind == "response"
                 assert json.loads(body) == [number + 1, f"req-{number}", "fn"]
     prove_bridge("test_the_worker_answers_an_unmodified_bridge", "the worker of natless answers it")
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+async def test_the_worker_finds_the_function_that_the_bridge_names_in_whatever_language(
+    tmp_path: Path,
+) -> None:
+    bridge_binary()
+    for name, code in (
+        (
+            "fn",
+            "export const handler = async (event, context) =>"
+            " [event.n + 1, context.awsRequestId, process.env.SST_APP];",
+        ),
+        ("other", "export const handler = async () => 'not this one';"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "app.mjs").write_text(code)
+    async with open_field(tmp_path, golden=None) as field:
+        config = WorkerConfig(
+            url=f"wss://localhost:{field.local_port}/event/realtime",
+            host=field.vpc.api.http_host,
+            api_key=API_KEY,
+            app="app",
+            stage="dev",
+            functions={
+                name: LocalFunction(find_code(tmp_path / name, "app.handler"))
+                for name in ("other", "fn")
+            },
+            ca=field.ca,
+        )
+        async with Worker(config, Journal()), running_bridge(field) as (front, _, _):
+            for number in range(3):
+                kind, body = await front.invoke(f"req-{number}", json.dumps({"n": number}))
+                assert kind == "response"
+                assert json.loads(body) == [number + 1, f"req-{number}", "app"]
+            (tmp_path / "fn" / "app.mjs").write_text(
+                "export const handler = async () => { throw new RangeError('edited'); };"
+            )
+            while kind == "response":
+                kind, body = await front.invoke(f"edit-{time.monotonic_ns()}", '{"n": 1}')
+            assert json.loads(body)["errorMessage"] == "edited"
 
 
 async def test_a_bridge_with_a_wrong_secret_reads_why_and_ends(tmp_path: Path) -> None:
