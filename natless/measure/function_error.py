@@ -24,6 +24,8 @@ MESSAGE_LENGTH = 300  # characters of the message
 LINE_LENGTH = 160  # characters of one line of the trace
 KEPT_FRAMES = 4  # the nearest to the error
 
+_LOOKED_AT = 10 * MESSAGE_LENGTH
+
 TIMED_OUT = "Sandbox.Timedout"
 UNKNOWN = "Unknown"
 
@@ -83,7 +85,7 @@ class FunctionError:
         """
         try:
             body = json.loads(payload)
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
             return cls(UNKNOWN)
@@ -93,7 +95,8 @@ class FunctionError:
         error_type = TIMED_OUT if timed_out else str(body.get("errorType", UNKNOWN))
 
         def clean(text: str) -> str:
-            return blot(text, mask=mask)
+            # Enough for what is kept of it: an answer may have 6 MB.
+            return blot(text[:_LOOKED_AT], mask=mask)
 
         frames = [*_read_frames(body, folders)][-KEPT_FRAMES:]
         return cls(
@@ -111,7 +114,8 @@ def _read_frames(body: Mapping[str, Any], folders: Sequence[Path]) -> Iterator[s
     if not isinstance(lines, list):
         return
     roots = [str(folder).rstrip("/") + "/" for folder in folders]
-    found = [(match, str(line)) for line in lines if (match := _match(str(line), is_python))]
+    texts = [str(line)[:_LOOKED_AT] for line in lines]
+    found = [(match, text) for text in texts if (match := _match(text, is_python))]
     for match, line in found if is_python else reversed(found):
         path = match["path"]
         root = next((root for root in roots if path.startswith(root)), None)

@@ -280,5 +280,5 @@ async def _open_stage(
 def _decode(payload: bytes) -> Any:  # noqa: ANN401  any JSON
     try:
         return json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         return payload

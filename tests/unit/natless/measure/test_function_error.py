@@ -108,7 +108,7 @@ def test_code_that_only_speaks_of_secrets_stays_readable():
 @pytest.mark.parametrize(
     "payload",
     [b"\xff", b"[]", b"3", b"{}", b'{"errorType":3,"errorMessage":[],"stackTrace":"x"}',
-     b'{"stackTrace":[1,null,{}]}', b'{"trace":{"a":1}}'],
+     b'{"stackTrace":[1,null,{}]}', b'{"trace":{"a":1}}', b"[" * 100_000],
 )  # fmt: skip
 def test_whatever_a_payload_holds_something_is_said(payload):
     found = FunctionError.parse(payload, folders=(HERE,))
