@@ -215,6 +215,17 @@ async def test_typescript_runs_by_esbuild_and_errors_name_its_own_lines(tmp_path
     assert re.search(r"app\.ts:10:\d+", failed["trace"][1]), failed["trace"]
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+async def test_the_example_in_typescript_runs(tmp_path):
+    example = Path(__file__).parents[2] / "examples/hello-typescript"
+    shutil.copy(example / "handler.ts", tmp_path / "app.ts")
+    shutil.copy(example / "package.json", tmp_path)
+    packages = await asyncio.to_thread(node_esbuild)
+    (tmp_path / "node_modules").symlink_to(packages / "node_modules")
+    answered, _, _ = await run([str(shutil.which("node")), str(client_path(CLIENT))], tmp_path)
+    assert json.loads(answered[3]["body"])["message"] == "Hello from the deployed code!"
+
+
 @pytest.mark.timeout(600)
 async def test_typescript_runs_without_esbuild_by_a_newer_node(tmp_path, node):
     code = "export const handler = async (event: { n: number }): Promise<number> => event.n + 1;\n"

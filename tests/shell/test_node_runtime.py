@@ -188,6 +188,15 @@ export const handler = async (event, context) => ({
         assert posted.json["errorType"] == "Runtime.LambdaContextUnmarshalError"
 
 
+async def test_the_example_says_who_ran_it(tmp_path):
+    code = (Path(__file__).parents[2] / "examples/hello-node/handler.mjs").read_text()
+    for live, who in (("true", "developer"), ("", "deployed")):
+        async with runtime(tmp_path, code, NATLESS_LIVE=live) as (api, _):
+            said = (await api.ask({})).json
+        assert said["statusCode"] == 200
+        assert json.loads(said["body"])["message"] == f"Hello from the {who} code!"
+
+
 # -- errors --------------------------------------------------------------------------------------
 
 
