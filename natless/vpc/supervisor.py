@@ -157,8 +157,13 @@ class Supervisor:
         try:
             reply, offered = REQUESTS[request["do"]](lab, request, taken)
             given = tuple(offered)
-        except (LaunchFailed, OSError, LookupError, TypeError, ValueError) as error:
-            reply = {"error": str(error), "errno": getattr(error, "errno", None)}
+        except ServantEnded:
+            raise  # the lab is broken
+        except Exception as error:  # whatever it was, whoever asked must learn of it
+            number = getattr(error, "errno", None) or getattr(error, "code", None)
+            is_plain = isinstance(error, (LaunchFailed, OSError))
+            said = str(error) if is_plain else f"{type(error).__name__}: {error}"
+            reply = {"error": said, "errno": number}
         wire.send(self._control, {"id": request["id"], **reply}, descriptors=given)
         for descriptor in (*taken, *given):
             os.close(descriptor)
