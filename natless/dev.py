@@ -394,6 +394,7 @@ def _specify(
         extensions=function.extensions,
         freeze=function.freeze,
         streams_url=function.url_mode == "RESPONSE_STREAM",
+        aliases=tuple(function.aliases),
         environment=dict(function.environment)
         | {
             "NATLESS_REALTIME": realtime,

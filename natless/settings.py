@@ -109,6 +109,10 @@ class FunctionSettings(BaseModel):
         le=1000,
         description="Invocations at once; more get 429. Left out: `dev.environments`.",
     )
+    aliases: list[str] = Field(
+        default_factory=list,
+        description="Qualifiers, besides `$LATEST`, by which it may be called.",
+    )
     extensions: Path | None = Field(
         None,
         description="Folder whose executables run beside the function as external extensions, "

@@ -39,8 +39,8 @@ def add_function_routes(app: web.Application) -> None:
     app.router.add_get("/2019-09-25/functions/{name}/event-invoke-config", _get_event_config)
 
 
-def find_host(request: web.Request) -> LambdaHost:
-    """The function that the path and the qualifier of a request name.
+def find_host(request: web.Request) -> tuple[LambdaHost, str]:
+    """The function that the path and the query of a request name, and the qualifier, if any.
 
     Raises:
         Refusal: there is none, or the name is none.
@@ -54,7 +54,8 @@ def find_host(request: web.Request) -> LambdaHost:
         refuse_parameter(
             "The derived qualifier from the function name does not match the specified qualifier."
         )
-    return request.app[SERVICE].find(name, qualifier=qualifier)
+    qualifier = qualifier or name.qualifier
+    return request.app[SERVICE].find(name, qualifier=qualifier), qualifier
 
 
 def refuse_parameter(message: str) -> NoReturn:
@@ -68,17 +69,17 @@ async def _list_functions(request: web.Request) -> web.Response:
 
 
 async def _get_function(request: web.Request) -> web.Response:
-    host = find_host(request)
+    host, _ = find_host(request)
     code = {"RepositoryType": "natless", "Location": host.spec.task_root.as_uri()}
     return web.json_response({"Configuration": _describe(host), "Code": code, "Tags": {}})
 
 
 async def _get_configuration(request: web.Request) -> web.Response:
-    return web.json_response(_describe(find_host(request)))
+    return web.json_response(_describe(find_host(request)[0]))
 
 
 async def _get_url(request: web.Request) -> web.Response:
-    host = find_host(request)
+    host, _ = find_host(request)
     url = request.app[SERVICE].urls.get(host.spec.name)
     if url is None:
         raise Refusal(
@@ -97,11 +98,11 @@ async def _get_url(request: web.Request) -> web.Response:
 
 
 async def _get_concurrency(request: web.Request) -> web.Response:
-    return web.json_response({"ReservedConcurrentExecutions": find_host(request).concurrency})
+    return web.json_response({"ReservedConcurrentExecutions": find_host(request)[0].concurrency})
 
 
 async def _get_event_config(request: web.Request) -> web.Response:
-    host = find_host(request)
+    host, _ = find_host(request)
     config = request.app[SERVICE].event_config(host.spec.name)
     targets = (("OnSuccess", config.on_success), ("OnFailure", config.on_failure))
     return web.json_response(

@@ -32,7 +32,7 @@ from natless.lambda_host.function_api import (
     find_host,
     refuse_parameter,
 )
-from natless.lambda_host.host import MAX_REQUEST_BYTES, InvokeResult
+from natless.lambda_host.host import MAX_REQUEST_BYTES, InvokeResult, LambdaHost
 from natless.lambda_host.refusal import Refusal, too_large
 from natless.lambda_host.service import Call, LambdaService
 from natless.lambda_host.spec import VERSION
@@ -214,7 +214,7 @@ def _read_kind(request: web.Request, *kinds: str) -> str:
 
 
 async def _read_call(request: web.Request, *, is_event: bool = False) -> Call:
-    host = find_host(request)
+    host, qualifier = find_host(request)
     payload = await _read_payload(request, MAX_EVENT_BYTES if is_event else MAX_REQUEST_BYTES)
     return Call(
         host,
@@ -222,11 +222,17 @@ async def _read_call(request: web.Request, *, is_event: bool = False) -> Call:
         via="event" if is_event else "invoke",
         request_id=request.app[SERVICE].new_id(),
         client_context=_read_context(request.headers.get("X-Amz-Client-Context", "")),
-        headers={
-            theirs: request.headers[ours] for ours, theirs in _PASSED_ON if ours in request.headers
-        },
+        headers=_pass_on(request, host, qualifier),
         wants_tail=_wants_tail(request) and not is_event,
     )
+
+
+def _pass_on(request: web.Request, host: LambdaHost, qualifier: str) -> dict[str, str]:
+    """What the runtime hears of the call: under which ARN it was invoked, trace and tenant."""
+    said = {theirs: request.headers[ours] for ours, theirs in _PASSED_ON if ours in request.headers}
+    if qualifier:
+        said["Lambda-Runtime-Invoked-Function-Arn"] = f"{host.spec.arn}:{qualifier}"
+    return said
 
 
 def _encode_tail(result: InvokeResult, call: Call) -> str:

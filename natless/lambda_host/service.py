@@ -36,6 +36,7 @@ from natless.lambda_host.response_stream import ResponseSink
 from natless.lambda_host.spec import VERSION
 
 SOURCE = "lambda"
+EMULATED_NAME = "function"
 MAX_DEPTH = 16  # AWS Lambda developer guide, "Recursive loop detection"
 
 
@@ -132,14 +133,17 @@ class LambdaService:
     def find(self, name: FunctionName, *, qualifier: str = "") -> LambdaHost:
         """The function that is meant, whatever account and region its name says.
 
-        Code that is being developed often holds the ARN that the function has on AWS.
+        Code that is being developed often holds the ARN that the function has on AWS. Where there
+        is one function only, ``function`` means it, as for AWS's runtime interface emulator.
 
         Raises:
-            Refusal: there is no such function or version.
+            Refusal: there is no such function, version or alias.
         """
         qualifier = qualifier or name.qualifier
         host = self.functions.get(name.name)
-        if host is None or qualifier not in ("", VERSION):
+        if host is None and name.name == EMULATED_NAME and len(self.functions) == 1:
+            host = next(iter(self.functions.values()))
+        if host is None or qualifier not in ("", VERSION, *host.spec.aliases):
             some = host or next(iter(self.functions.values()), None)
             prefix = some.spec.arn.rpartition(":")[0] + ":" if some is not None else ""
             raise not_found(f"{prefix}{name.name}" + (f":{qualifier}" if qualifier else ""))

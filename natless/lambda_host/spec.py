@@ -40,6 +40,7 @@ class FunctionSpec:
             for itself.
         streams_url: whether its URL answers while the function still writes, AWS's ``InvokeMode``
             ``RESPONSE_STREAM``; otherwise ``BUFFERED``.
+        aliases: qualifiers besides ``$LATEST`` by which it may be called; all mean the same code.
     """
 
     name: str
@@ -54,6 +55,7 @@ class FunctionSpec:
     freeze: bool = True
     takes_wrapper: bool = False
     streams_url: bool = False
+    aliases: tuple[str, ...] = ()
 
     @property
     def command(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from natless.lambda_host.destinations import EventConfig
+from natless.lambda_host.spec import FunctionSpec
 from tests.shell.function_stage import EVENTS, open_stage
 
 CODE = """
@@ -96,6 +97,25 @@ async def test_every_form_of_the_name_is_understood(stage, name):
 async def test_the_version_may_be_a_parameter(stage):
     answer = await stage.ask("invoke", FunctionName="orders", Qualifier="$LATEST", Payload=b"1")
     assert answer["Payload"] == b"1"
+
+
+async def test_an_alias_is_called_and_the_function_hears_by_which_name(tmp_path):
+    code = "def handler(event, context):\n    return context.invoked_function_arn\n"
+
+    def with_alias(spec: FunctionSpec) -> FunctionSpec:
+        return replace(spec, aliases=("live",))
+
+    async with open_stage(tmp_path, code, other=with_alias) as stage:
+        for parameters, arn in (
+            ({"FunctionName": "orders"}, ARN),
+            ({"FunctionName": "orders", "Qualifier": "live"}, ARN + ":live"),
+            ({"FunctionName": ARN + ":live"}, ARN + ":live"),
+            ({"FunctionName": "orders:$LATEST"}, ARN + ":$LATEST"),
+        ):
+            answer = await stage.ask("invoke", **parameters)
+            assert json.loads(answer["Payload"]) == arn
+        error = await refused(stage, FunctionName="orders:old")
+    assert code_of(error) == (404, "ResourceNotFoundException")
 
 
 async def test_each_function_is_called_by_its_name(stage):

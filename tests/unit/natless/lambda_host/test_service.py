@@ -24,7 +24,7 @@ class Host:
     """Answers with the statuses of a list, then well; notes when it was called."""
 
     def __init__(self, clock: HandClock, *outcomes: int | str) -> None:
-        self.spec = SimpleNamespace(name="orders", arn=ARN)
+        self.spec = SimpleNamespace(name="orders", arn=ARN, aliases=("live",))
         self.called: list[float] = []
         self._clock = clock
         self._outcomes = list(outcomes)
@@ -169,7 +169,7 @@ def note_payloads(stage: Stage, name: str) -> list[dict]:
     """A second function, and what it is called with."""
     taken: list[dict] = []
     other = Host(stage.clock)
-    other.spec = SimpleNamespace(name=name, arn=ARN.replace("orders", name))
+    other.spec = SimpleNamespace(name=name, arn=ARN.replace("orders", name), aliases=())
 
     async def invoke(payload: bytes, **options) -> InvokeResult:
         taken.append(json.loads(payload))
@@ -232,7 +232,8 @@ async def test_functions_that_call_each_other_in_a_circle_are_stopped():
 
 
 @pytest.mark.parametrize(
-    "name", ["orders", "orders:$LATEST", ARN.replace("us-east-1", "eu-west-1")]
+    "name",
+    ["orders", "orders:$LATEST", "orders:live", "function", ARN.replace("us-east-1", "eu-west-1")],
 )
 def test_a_function_is_found_by_its_name_alone(name):
     stage = Stage()
@@ -240,7 +241,7 @@ def test_a_function_is_found_by_its_name_alone(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "arn"), [("mail", ARN.replace("orders", "mail")), ("orders:live", ARN + ":live")]
+    ("name", "arn"), [("mail", ARN.replace("orders", "mail")), ("orders:old", ARN + ":old")]
 )
 def test_whom_nobody_knows_is_named_by_an_arn(name, arn):
     with pytest.raises(Refusal) as caught:
@@ -257,3 +258,10 @@ def test_json_is_let_through(text):
 def test_what_is_not_json_is_refused(text):
     with pytest.raises(Refusal, match="InvalidRequestContentException"):
         check_json(text)
+
+
+def test_the_emulators_name_means_a_function_only_where_there_is_one():
+    stage = Stage()
+    note_payloads(stage, "mail")
+    with pytest.raises(Refusal, match="ResourceNotFoundException"):
+        stage.service.find(FunctionName.parse("function"))
