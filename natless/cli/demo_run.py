@@ -56,6 +56,8 @@ def run_demo(
     if junit is not None:
         _make_folder(junit.parent, flag="--junit")
     progress = choose_progress(json_lines=as_json and not quiet, silent=quiet)
+    if network == "docker" and settings.demo.network == "auto":
+        progress.warn("no namespaces here (natless doctor says why): made of Docker containers")
     with open_run_directory() as scratch, _record(out) as journal:
         document = run_until_done(
             run_side_by_side(
