@@ -18,7 +18,8 @@ class Errands:
 
     def start(self, work: Coroutine[Any, Any, object]) -> None:
         """Runs ``work``; what it raises is logged."""
-        task = asyncio.create_task(work)
+        # One name for all of a kind: asyncio would make a new one for each and keep it.
+        task = asyncio.create_task(work, name=getattr(work, "__qualname__", None))
         self._tasks.add(task)
         task.add_done_callback(self._end)
 

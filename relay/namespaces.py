@@ -48,7 +48,7 @@ class ChannelTable:
     def __init__(self) -> None:
         self._exact: dict[str, dict[Subscription, None]] = {}
         self._below: dict[str, dict[Subscription, None]] = {}
-        self._of: dict[Outlet, dict[Subscription, None]] = {}
+        self._of: dict[Outlet, list[Subscription]] = {}  # mostly one, and a list is smaller
         self._routes: dict[str, Route] = {}
 
     def __len__(self) -> int:
@@ -57,14 +57,17 @@ class ChannelTable:
     def add(self, subscription: Subscription) -> None:
         """Adds a subscription; it gets what is published from now on."""
         self._side(subscription).setdefault(subscription.path, {})[subscription] = None
-        self._of.setdefault(subscription.outlet, {})[subscription] = None
+        self._of.setdefault(subscription.outlet, []).append(subscription)
         self._forget(subscription)
 
     def remove(self, subscription: Subscription) -> None:
         """Removes a subscription that was added."""
         self._forget(subscription)
         _discard(self._side(subscription), subscription.path, subscription)
-        _discard(self._of, subscription.outlet, subscription)
+        siblings = self._of[subscription.outlet]
+        siblings.remove(subscription)
+        if not siblings:
+            del self._of[subscription.outlet]
 
     def route(self, path: str) -> Route:
         """Who gets what is published on the channel of this normalized path."""
