@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import ministack, page
+from bench.disturbance import LIMIT, Watch
 from bench.endurance import endure
 from bench.generators import CannotBuild, CGenerator, OwnGenerator, build
 from bench.shapes import NAIVE_TARGET, SHAPES, Shape
@@ -66,11 +67,7 @@ class Bench:
                         continue
                     if subject not in servers and not shape.is_fresh:
                         servers[subject] = stack.enter_context(self._start(subject, shape))
-                    with ExitStack() as once:
-                        server = servers.get(subject)
-                        if server is None:
-                            server = once.enter_context(self._start(subject, shape))
-                        numbers = self._load(shape, server)
+                    numbers = self._load_calmly(shape, subject, servers.get(subject))
                     tally.add(Result(shape.name, subject, repetition, numbers))
 
     def _subjects_of(self, shape: Shape) -> Sequence[str]:
@@ -90,6 +87,21 @@ class Bench:
         assert self.programs is not None
         program = self.programs[1]
         return run_reference(program, self.certificate, core=core, log=log, is_tls=shape.is_tls)
+
+    def _load_calmly(self, shape: Shape, subject: str, running: Running | None) -> dict[str, Any]:
+        """The numbers of one measurement; of two, where others disturbed the first."""
+        first = self._load_once(shape, subject, running)
+        if first["foreign"] <= LIMIT:
+            return first
+        second = self._load_once(shape, subject, running)
+        return min(first, second, key=lambda numbers: float(numbers["foreign"]))
+
+    def _load_once(self, shape: Shape, subject: str, running: Running | None) -> dict[str, Any]:
+        with ExitStack() as once:
+            server = running or once.enter_context(self._start(subject, shape))
+            watch = Watch(server.pid)
+            numbers = self._load(shape, server)
+            return numbers | {"foreign": round(watch.foreign(), 3)}
 
     def _load(self, shape: Shape, server: Running) -> dict[str, Any]:
         if shape.mode in ENDURED:

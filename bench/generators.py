@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.counting_socket import dial, make_event
+from bench.disturbance import processor_seconds
 from bench.shapes import MINISTACK_SHARE, Shape
 from bench.subjects import Running
 
@@ -136,11 +137,6 @@ class OwnGenerator:
         return result
 
 
-def _processor_seconds(pid: int) -> float:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
-
-
 async def _load(plan: dict[str, int]) -> dict[str, float]:
     listening = []
     for number in range(plan["subscribers"]):
@@ -151,13 +147,13 @@ async def _load(plan: dict[str, int]) -> dict[str, float]:
     event = make_event(plan["size"])
     publisher.publish(event)  # once for the road; also waits until all have subscribed
     await asyncio.gather(*(one.hears(1) for one in listening))
-    before = _processor_seconds(plan["pid"])
+    before = processor_seconds(plan["pid"])
     for number in range(1, plan["events"] + 1):
         publisher.publish(event)
         if number >= plan["in_flight"]:
             await publisher.hears(number - plan["in_flight"] + 2)
     await asyncio.gather(*(one.hears(plan["events"] + 1) for one in listening))
-    seconds = _processor_seconds(plan["pid"]) - before
+    seconds = processor_seconds(plan["pid"]) - before
     for one in (*listening, publisher):
         one.transport.abort()
     return {"dps": plan["events"] * plan["subscribers"] / seconds, "err": 0}

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench import ministack, plot
+from bench.disturbance import LIMIT
 from bench.shapes import SHAPES
 from bench.tally import Result, Row, Tally, make_rows, shorten
 
@@ -128,6 +129,7 @@ def render_page(measured: Measured) -> str:
     return TEMPLATE.read_text().format(
         tables="\n".join(tables),
         missed=describe_misses(rows),
+        calm=describe_calm(measured.results),
         repetitions=max(one.repetition for one in measured.results) + 1,
         **machine,
     )
@@ -176,6 +178,21 @@ def describe_misses(rows: Sequence[Row]) -> str:
         f"Missed: {_names(missed)}." if missed else "Nothing that the relay must reach was missed."
     )
     return text + (f" Reached, but short of the aim: {_names(short)}." if short else "")
+
+
+def describe_calm(results: Sequence[Result]) -> str:
+    """How undisturbed the run was."""
+    shares = [one.numbers["foreign"] for one in results if "foreign" in one.numbers]
+    if not shares:
+        return "Nobody watched what others used of the machine meanwhile."
+    loud = sum(share > LIMIT for share in shares)
+    limit = f"{LIMIT:.0%} of a core"
+    if not loud:
+        return f"In none of its {len(shares)} measurements others used more than {limit}."
+    return (
+        f"In {loud} of its {len(shares)} measurements others used more than {limit}, also when\n"
+        "they were repeated."
+    )
 
 
 def _names(rows: Iterable[Row]) -> str:

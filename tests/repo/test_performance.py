@@ -53,6 +53,12 @@ def test_what_was_missed_is_named_and_nothing_else() -> None:
     assert "missed" in page.describe_misses([replace(row, ratio=row.figure.aim) for row in rows])
 
 
+def test_a_disturbed_run_says_so() -> None:
+    results = [Result("fan1", "relay", n, {"foreign": foreign}) for n, foreign in enumerate((0, 1))]
+    assert page.describe_calm(results).startswith("In 1 of its 2 measurements others used more")
+    assert page.describe_calm(results[:1]).startswith("In none of its 1 measurements")
+
+
 def test_ministack_is_pinned_in_the_bench_and_needed_by_nothing_else() -> None:
     assert MEASURED.machine["ministack"] == ministack.version()
     for name in ("pyproject.toml", "requirements.lock"):
