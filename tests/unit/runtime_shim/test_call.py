@@ -459,3 +459,11 @@ async def test_a_publish_that_is_given_up_says_so() -> None:
         await one.run(is_new=False)
     (span,) = spans.spans
     assert (span.outcome, span.detail["result"]) == (Outcome.CANCELLED, "cancelled")
+
+
+async def test_the_developers_clock_is_in_the_record() -> None:
+    one, spans, link = agreed(CONFIRM, ACCEPTED, RESPONSE)
+    link.agreement.offset = -1.2344
+    await one.run(is_new=False)
+    deliver = next(span for span in spans.spans if span.phase is Phase.DELIVER)
+    assert deliver.detail["clock_offset"] == -1.234

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from event_protocol.live import Feature
+from event_protocol.live import Feature, Hello
 from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy, decode_record
 from runtime_shim import channel as module
 from runtime_shim.budgets import Budgets
@@ -373,3 +373,16 @@ async def test_an_early_failure_is_news_for_a_while(
     record = await stage.serve()
     assert len(tries) == opens
     assert record.strategy is Strategy.ERROR
+
+
+# --- what the developers' sides say of themselves -------------------------------------------------
+
+
+async def test_two_developers_on_one_stage_are_told_in_the_record() -> None:
+    stage = Stage()
+    assert (await stage.serve(ANSWER)).note == ""
+    for name in ("a", "b"):
+        stage.shim._channel.agreement.take(Hello(frozenset(), name))
+    assert (await stage.serve(ANSWER)).note == (
+        "2 developers' sides share this stage, and each answers"
+    )
