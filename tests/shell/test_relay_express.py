@@ -127,6 +127,20 @@ async def test_both_ways_answer_alike_and_deliver_in_order(counted):
         assert [one for one in heard if one not in ("0", '"x"')] == ["1", "2", "3", "4"]
 
 
+async def test_over_tls_it_is_the_same(counted):
+    stage = counted.stage
+    reader, writer = await asyncio.open_connection(
+        "localhost", stage.relay.port, ssl=stage.tls, server_hostname="localhost"
+    )
+    line = Line(reader, writer)
+    counted.lines.append(line)
+    answers = [await line.ask(publish(str(number))) for number in range(6)]
+    assert counted.count < 4
+    assert {alike(answer)[2] for answer in answers} == {alike(answers[0])[2]}
+    unknown = await line.ask(publish("1", key="da2-wrong"))
+    assert (unknown[0], (await line.ask(publish("1")))[0]) == (401, 200)
+
+
 BODY = json.dumps({"channel": "/default/a", "events": ["1"]}).encode()
 CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
 VARIANTS = {
