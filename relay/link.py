@@ -266,10 +266,19 @@ class Link:
         presented: Mapping[str, str],
         **more: Any,  # noqa: ANN401  the request's own attributes
     ) -> AccessRequest:
+        """What is asked of the authorizers.
+
+        Raises:
+            AccessDenied: the credentials are written for another API; AWS compares the host of
+                connects and subscribes (LocalStack's maintainers saw that, discussion 91).
+        """
         config = self.api.config
+        credentials = {name.lower(): value for name, value in presented.items()}
+        if self.api.is_of_another(credentials.get("host", "")):
+            raise AccessDenied
         return AccessRequest(
             operation,
-            {name.lower(): value for name, value in presented.items()},
+            credentials,
             config.api_id,
             config.http_host,
             headers=self._headers,

@@ -128,14 +128,26 @@ AuthorizerFactory = Callable[[ApiConfig], Sequence[Authorizer]]
 class Api:
     """One Event API: its configuration at this moment, and its live subscriptions.
 
+    Args:
+        config: the first one.
+        authorizers: makes what proves identities.
+        owner: whose host name that is, None for a name that no API has.
+
     Attributes:
         config: replaced as a whole by :meth:`apply`.
         access: proves identities.
         channels: who listens.
     """
 
-    def __init__(self, config: ApiConfig, *, authorizers: AuthorizerFactory) -> None:
+    def __init__(
+        self,
+        config: ApiConfig,
+        *,
+        authorizers: AuthorizerFactory,
+        owner: Callable[[str], Api | None] = lambda _: None,
+    ) -> None:
         self._authorizers = authorizers
+        self._owner = owner
         self._passes: dict[tuple[str, str | bytes], tuple[float, str]] = {}
         self.channels = ChannelTable()
         self.apply(config)
@@ -162,6 +174,11 @@ class Api:
     def namespace(self, name: str) -> ChannelNamespace | None:
         """The namespace of that name, None when nobody created it."""
         return self._namespaces.get(name)
+
+    def is_of_another(self, host: str) -> bool:
+        """Whether a host name is one of another API's; a name that nobody has is nobody's."""
+        owner = self._owner(host)
+        return owner is not None and owner is not self
 
     def remember(self, channel: str, presented: str | bytes, *, path: str, until: float) -> None:
         """Lets a publisher pass unasked until the given moment; see :meth:`recall`.
@@ -214,7 +231,9 @@ class Registry:
         """Adds an API, or changes the one with this API id."""
         api = self._apis.get(config.api_id)
         if api is None:
-            api = self._apis[config.api_id] = Api(config, authorizers=self._authorizers)
+            api = self._apis[config.api_id] = Api(
+                config, authorizers=self._authorizers, owner=self._owner_of
+            )
         else:
             api.apply(config)
         self._index()
@@ -240,10 +259,11 @@ class Registry:
             api = self._found[host] = self._search(host)
             return api
 
+    def _owner_of(self, host: str) -> Api | None:
+        return self._hosts.get(_without_port(host))
+
     def _search(self, host: str) -> Api | None:
-        name, colon, port = host.lower().rpartition(":")
-        if not (colon and port.isdigit()):
-            name = host.lower()
+        name = _without_port(host)
         found = self._hosts.get(name) or self._hosts.get(name.partition(".")[0])
         return found or next(iter(self), None)
 
@@ -254,3 +274,8 @@ class Registry:
             config = api.config
             for name in (config.label, config.http_host, config.realtime_host, *config.domains):
                 self._hosts.setdefault(name.lower(), api)
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.lower().rpartition(":")
+    return name if colon and port.isdigit() else host.lower()

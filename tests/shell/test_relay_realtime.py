@@ -15,6 +15,7 @@ from relay.config import NamespaceConfig
 from tests.shell.relay_stage import DENIED, HTTP_HOST, KEY, api_config, masked, start, upgrade
 
 WRONG = {"x-api-key": "da2-wrong"}
+DENIED_ERROR = {"error_type": DENIED["errorType"], "message": DENIED["message"]}
 
 
 @pytest.fixture
@@ -387,6 +388,26 @@ async def test_the_path_decides_and_not_the_query(stage):
         await connection.send('{"type":"connection_init"}')
         async with asyncio.timeout(10):
             assert "connection_ack" in await connection.recv()
+
+
+async def test_credentials_that_name_the_host_of_another_api_are_refused(tmp_path):
+    second = replace(api_config(), label="b" * 26, api_id="", domains=("two.example.com",))
+    async with start(tmp_path) as stage:
+        stage.relay.registry.put(second)
+        for host in (second.http_host, f"{second.realtime_host}:443", "two.example.com"):
+            foreign = {**KEY, "host": host}
+            async with stage.socket(foreign) as socket:
+                await socket.say(type="connection_init")
+                assert "connection_error" in await socket.hear()
+            async with stage.socket() as socket:
+                frame = {"channel": "/default/x", "authorization": foreign}
+                for kind, more in (("subscribe", {}), ("publish", {"events": ["1"]})):
+                    answer = await socket.ask(type=kind, id="1", **frame, **more)
+                    assert answer == error("1", f"{kind}_error", **DENIED_ERROR)
+        for host in (HTTP_HOST, "localhost", "nobody.example.com", "c" * 26):
+            async with stage.socket({**KEY, "host": host}) as socket:
+                await socket.say(type="connection_init")
+                assert "connection_ack" in await socket.hear()
 
 
 async def test_several_apis_are_reached_by_host_by_path_and_not_by_each_others_keys(tmp_path):
