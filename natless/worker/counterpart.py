@@ -167,7 +167,7 @@ class Counterpart:
                 self._voice.acknowledge(work.request_id)
             return
         self._voice.acknowledge(work.request_id)
-        self._answers.begin(work.attempt)
+        self._answers.begin(work.attempt, is_kept=work.is_kept)
         self._withdraw(SUPERSEDED)
         self._work = work
         self._fact("worker.invocation.received", at=work.received, request_id=work.request_id)

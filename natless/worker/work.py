@@ -40,6 +40,11 @@ class Work:
         return self.event.request_id
 
     @property
+    def is_kept(self) -> bool:
+        """Whether its guest had kept it in a spool."""
+        return KEPT_HEADER in self.event.headers
+
+    @property
     def attempt(self) -> str:
         """Which attempt at this invocation it is: Lambda's own retries have the first one's id.
 

@@ -2,7 +2,7 @@
 
 from event_protocol.live import MessageCode
 from natless.lambda_host.runtime_session import Event
-from natless.worker.answers import Answers
+from natless.worker.answers import FORGOTTEN, Answers
 from natless.worker.work import Work
 
 RESPONSE = MessageCode.RESPONSE
@@ -11,7 +11,7 @@ RESPONSE = MessageCode.RESPONSE
 def test_an_answer_is_found_until_it_is_forgotten():
     answers = Answers(count=2)
     for key in ("a", "b", "c"):
-        answers.begin(key)
+        answers.begin(key, is_kept=True)
         assert answers.find(key) is None
         answers.keep(key, RESPONSE, key.encode())
     assert "a" not in answers
@@ -22,7 +22,7 @@ def test_an_answer_is_found_until_it_is_forgotten():
 def test_large_answers_push_the_oldest_out():
     answers = Answers(size=10)
     for key in ("a", "b", "c"):
-        answers.begin(key)
+        answers.begin(key, is_kept=True)
         answers.keep(key, RESPONSE, b"12345")
     assert ["a" in answers, "b" in answers, "c" in answers] == [False, True, True]
     answers.begin("d")
@@ -31,6 +31,19 @@ def test_large_answers_push_the_oldest_out():
     answers.begin("e")
     answers.keep("e", RESPONSE, b"1234567890")
     assert answers.find("e") == (RESPONSE, b"1234567890"), "nothing of the others is counted still"
+
+
+def test_a_function_that_went_on_has_its_answer_and_keeps_only_those_of_its_spool():
+    answers = Answers(size=10)
+    for key in ("a", "b"):
+        answers.begin(key)
+        answers.keep(key, RESPONSE, b"12345678")
+        answers.begin(f"kept {key}", is_kept=True)
+        answers.keep(f"kept {key}", RESPONSE, b"1")
+    assert answers.find("a") is FORGOTTEN
+    assert answers.find("b") == (RESPONSE, b"12345678")
+    assert answers.find("kept a") == (RESPONSE, b"1")
+    assert "AnswerForgotten" in FORGOTTEN[1].decode()
 
 
 def test_what_was_lost_may_begin_anew_and_what_was_answered_may_not():
