@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from event_protocol.phases import Outcome, Phase
-from natless.errors import PromiseBroken
+from natless.errors import ComponentFailed, PromiseBroken
 from natless.vpc import probes
 from natless.vpc.model import (
     Action,
@@ -319,6 +319,13 @@ try:
 except OSError as error:
     print(json.dumps([error.errno, time.monotonic() - started]))
 """
+
+
+async def test_what_cannot_be_made_is_refused_and_the_lab_goes_on(bench):
+    impossible = replace(find("nat"), stateful=(Rule(Direction.OUT, Action.DROP, port=70_000),))
+    with pytest.raises(ComponentFailed, match="could not apply"):
+        await bench.vpc.apply(impossible)
+    await bench.vpc.verify(find("nat"))
 
 
 async def test_a_kernel_that_gives_up_early_says_so_itself(bench):
