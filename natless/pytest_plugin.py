@@ -16,6 +16,7 @@ fails, its calls are in the report.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from natless.testing import Call, FunctionLab
 
 _NETWORKS = ("auto", "netns", "docker")
+_REPORT: pytest.StashKey[Path] = pytest.StashKey()
 _CALLS: pytest.StashKey[Recording] = pytest.StashKey()
 
 
@@ -41,6 +43,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("fail", "skip"),
         default=None,
         help="what to do with tests of natless_lab where no network can be built (default: fail)",
+    )
+    group.addoption(
+        "--natless-report",
+        metavar="DIR",
+        default=None,
+        help="write report.html and report.json of all calls there, when the tests are over",
     )
     parser.addini("natless_missing", "fail or skip: see --natless-missing", default="fail")
 
@@ -86,8 +94,18 @@ def natless_session(
         pytest.fail(f"natless {kind}: {error}\nnext: {error.hint}", pytrace=False)
     try:
         yield opened
+        if folder := pytestconfig.getoption("--natless-report"):
+            pytestconfig.stash[_REPORT] = opened.write_report(folder)
     finally:
         lab.__exit__(None, None, None)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Says where the report is."""
+    if (page := config.stash.get(_REPORT, None)) is not None:
+        terminalreporter.write_line(f"natless: {page}")
 
 
 @pytest.fixture
@@ -99,7 +117,7 @@ def natless_lab(
     The test begins on ``nat``, or on the network of its marker ``natless``.
     """
     from natless.errors import NatlessError
-    from natless.testing.function_lab import FIRST_TOPOLOGY
+    from natless.testing.stage import FIRST_TOPOLOGY
 
     marker = request.node.get_closest_marker("natless")
     topology = _read_marker(marker) if marker is not None else FIRST_TOPOLOGY

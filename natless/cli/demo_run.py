@@ -16,9 +16,8 @@ from natless.function_place import find_handler, read_place
 from natless.journal import Journal
 from natless.progress import choose_progress
 from natless.report.document import RunDocument
-from natless.report.html_page import render_html
+from natless.report.files import write_junit, write_report
 from natless.report.json_doc import render_json
-from natless.report.junit_xml import render_junit
 from natless.report.terminal import print_run
 from natless.run_directory import open_run_directory
 from natless.scenario.side_by_side import run_side_by_side
@@ -69,12 +68,14 @@ def run_demo(
                 network=network,
             )
         )
-    _write_report(document, out, junit=junit)
+    page = write_report(document, out)
+    if junit is not None:
+        write_junit(document, junit)
     if as_json:
         sys.stdout.write(render_json(document))
     else:
-        print_run(document, report=out / "report.html")
-    _check_promises(document, out)
+        print_run(document, report=page)
+    _check_promises(document, page)
 
 
 def _find_topologies(names: list[str]) -> list[Topology]:
@@ -118,25 +119,12 @@ def _record(out: Path) -> Iterator[Journal]:
     path.replace(out / _JOURNAL)
 
 
-def _write_report(document: RunDocument, out: Path, *, junit: Path | None) -> None:
-    (out / "report.json").write_text(render_json(document), encoding="utf-8")
-    (out / "report.html").write_text(render_html(document), encoding="utf-8")
-    if junit is None:
-        return
-    try:
-        junit.write_text(render_junit(document), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"{junit}: {error.strerror}", hint="choose a file you may write to with --junit"
-        ) from error
-
-
-def _check_promises(document: RunDocument, out: Path) -> None:
+def _check_promises(document: RunDocument, page: Path) -> None:
     broken = [run for run in document.topologies if not run.kept]
     if broken:
         names = ", ".join(run.name for run in broken)
         step = next((run.verdict.next_steps[0] for run in broken if run.verdict.next_steps), "")
         raise PromiseBroken(
             f"{names}: what was seen is not what the network promises",
-            hint=f"{step} The phases of every call are in {out / 'report.html'}.".lstrip(),
+            hint=f"{step} The phases of every call are in {page}.".lstrip(),
         )

@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from event_protocol.phases import InvocationRecord
 from natless.errors import NatlessError
-from natless.explain import Evidence, explain
 from natless.function_place import find_handler, read_place
-from natless.journal import Fact, Journal
-from natless.lab import Lab
-from natless.lab import open_lab as open_async_lab
-from natless.lambda_host.host import InvokeResult, LambdaHost
-from natless.measure.function_error import FunctionError
-from natless.measure.recorder import Recorder
 from natless.progress import Progress, SilentProgress
+from natless.report.files import write_report
 from natless.run_directory import open_run_directory
-from natless.scenario.network_facts import count_dropped_syns, describe_network
-from natless.settings import Settings, load_settings
+from natless.settings import load_settings
 from natless.testing.call import Call
 from natless.testing.loop_thread import LoopThread
+from natless.testing.stage import Stage, open_stage
 from natless.vpc.backend import Network
-from natless.vpc.model import Topology
-from natless.vpc.topologies import TOPOLOGIES, find
+from natless.vpc.topologies import TOPOLOGIES
 
 T = TypeVar("T")
 Listener = Callable[[Call], None]
-
-FIRST_TOPOLOGY = "nat"
-_KEPT_CALLS = 100  # of which the handler's output is kept
-_KEPT_LINES = 50  # of each
 
 
 class FunctionLab:
@@ -48,7 +35,7 @@ class FunctionLab:
     topologies: tuple[str, ...] = tuple(TOPOLOGIES)
     """The names that :meth:`use` takes."""
 
-    def __init__(self, stage: _Stage, thread: LoopThread[_Stage]) -> None:
+    def __init__(self, stage: Stage, thread: LoopThread[Stage]) -> None:
         self._stage = stage
         self._thread = thread
         self._listener: Listener | None = None
@@ -97,6 +84,15 @@ class FunctionLab:
         """The same for a test that has a loop, which goes on meanwhile."""
         work = self._thread.start(self._stage.invoke(_encode(event)))
         return self._tell(await asyncio.wrap_future(work))
+
+    def write_report(self, folder: str | Path) -> Path:
+        """Writes ``report.html`` and ``report.json`` of every call so far; returns the page.
+
+        Raises:
+            UsageError: the folder cannot be written to.
+        """
+        __tracebackhide__ = True
+        return write_report(self._do(self._stage.describe()), Path(folder))
 
     def listen(self, listener: Listener | None) -> None:
         """Calls ``listener`` with every later call, instead of whom it called before."""
@@ -160,7 +156,7 @@ def open_lab(
     accepted = load_settings(said, file=config)
     accepted = accepted.model_copy(update={"function": find_handler(accepted.function)})
     with open_run_directory() as directory:
-        held = _open_stage(accepted, directory=directory, progress=progress or SilentProgress())
+        held = open_stage(accepted, directory=directory, progress=progress or SilentProgress())
         thread = LoopThread(held)
         stage = thread.open()
         try:
@@ -177,108 +173,3 @@ def _encode(event: object) -> bytes:
         return json.dumps({} if event is None else event).encode()
     except (TypeError, ValueError) as error:
         raise type(error)(f"the event is not JSON: {error}") from None
-
-
-class _Stage:
-    """What lives in the loop: the lab, and the function on the network that holds."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-        self.topology: Topology = find(FIRST_TOPOLOGY)
-        self.output: OrderedDict[str, deque[str]] = OrderedDict()
-        self._proved: set[str] = set()
-        self._host: LambdaHost | None = None
-        self._records: dict[str, InvocationRecord] = {}
-        lab.journal.listen(self._take)
-
-    async def use_named(self, name: str) -> None:
-        topology = find(name)
-        if topology is not self.topology:
-            await self.use(topology)
-
-    async def use(self, topology: Topology) -> None:
-        await self.restart()
-        if topology.name in self._proved:
-            await self.lab.vpc.apply(topology)
-        else:
-            await self.lab.show(topology)
-            self._proved.add(topology.name)
-        self.topology = topology
-
-    async def restart(self) -> None:
-        host, self._host = self._host, None
-        if host is not None:
-            await host.settled()
-            await host.__aexit__(None, None, None)
-
-    async def invoke(self, payload: bytes) -> Call:
-        topology = self.topology
-        if self._host is None:
-            self._host = self.lab.function(environments=self.lab.settings.demo.environments)
-            self._host.on_record(self._keep)
-            await self._host.__aenter__()
-        result = await self._host.invoke(payload, log_tail=True)
-        return await self._judge(result, topology)
-
-    async def _judge(self, result: InvokeResult, topology: Topology) -> Call:
-        """Both sides of a call together; with its log came the guest's record."""
-        recorder, record = Recorder(), self._records.pop(result.request_id, None)
-        recorder.add_result(self.lab.judge(result))
-        if record is not None:
-            recorder.add_record(record)
-        dropped = count_dropped_syns(topology, await self.lab.vpc.counters())
-        evidence = Evidence(
-            topology=topology.name,
-            title=topology.title,
-            records=recorder.records,
-            results=recorder.results,
-            network=describe_network(topology, syns_dropped=dropped),
-        )
-        caller = recorder.results[0]
-        error = FunctionError(caller.error_type, caller.error_message, caller.error_trace)
-        return Call(
-            topology=topology.name,
-            answer=_decode(result.payload),
-            error=error if result.function_error else None,
-            is_answered=caller.answered,
-            seconds=caller.duration,
-            verdict=explain(evidence),
-            record=record,
-            log=result.log_tail.decode(errors="replace"),
-            _evidence=evidence,
-        )
-
-    def _keep(self, record: InvocationRecord) -> None:
-        self._records[record.request_id] = record
-
-    def _take(self, fact: Fact) -> None:
-        if fact.kind != "worker.log":
-            return
-        request_id = str(fact.data.get("request_id", ""))
-        self.output.setdefault(request_id, deque(maxlen=_KEPT_LINES)).append(
-            str(fact.data.get("line", ""))
-        )
-        if len(self.output) > _KEPT_CALLS:
-            self.output.popitem(last=False)
-
-
-@asynccontextmanager
-async def _open_stage(
-    settings: Settings, *, directory: Path, progress: Progress
-) -> AsyncIterator[_Stage]:
-    async with AsyncExitStack() as stack:
-        lab = await stack.enter_async_context(
-            open_async_lab(settings, journal=Journal(), progress=progress, directory=directory)
-        )
-        stage = _Stage(lab)
-        stack.push_async_callback(stage.restart)
-        with progress.step(f"network {FIRST_TOPOLOGY}: proving that it works"):
-            await stage.use(find(FIRST_TOPOLOGY))
-        yield stage
-
-
-def _decode(payload: bytes) -> Any:  # noqa: ANN401  any JSON
-    try:
-        return json.loads(payload)
-    except (ValueError, RecursionError):
-        return payload

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -64,9 +65,18 @@ def test_whoever_installs_natless_has_the_fixture() -> None:
 
 @needs_namespaces
 def test_the_tests_of_the_page_pass(project: Path) -> None:
-    done = run_pytest(project)
+    done = run_pytest(project, "--natless-report", "out")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "7 passed" in done.stdout
+    assert f"natless: {Path('out/report.html')}" in done.stdout
+    runs = json.loads((project / "out/report.json").read_text())["topologies"]
+    assert {run["name"]: run["total"] for run in runs} == {
+        "nat": 8,
+        "no-nat": 2,
+        "endpoint": 1,
+        "dns-nxdomain": 1,
+    }
+    assert "no-route-out" in (project / "out/report.html").read_text()
 
 
 @needs_namespaces
