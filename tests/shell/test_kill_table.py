@@ -28,9 +28,9 @@ from tests.shell.kill_stage import DOWN, UP, KillStage, open_kill_stage, packet_
 from tests.shell.shim_peers import PATIENCE
 
 BUDGETS = {
-    "DEV_FIRST": "0.4",
-    "DEV_KNOWN": "0.4",
-    "DEV_SILENCE": "0.6",
+    "DEV_FIRST": "0.8",
+    "DEV_KNOWN": "0.8",
+    "DEV_SILENCE": "1.2",
     "RECONNECT_TOTAL": "0.2",
     "SUBSCRIBE_LIVE": "1",
 }

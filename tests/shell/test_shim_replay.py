@@ -50,8 +50,8 @@ class Spooling:
         own = {
             "NATLESS_FALLBACKS": "ok",
             "NATLESS_SPOOL": str(self.spool),
-            "NATLESS_BUDGET_DEV_FIRST": "0.15",
-            "NATLESS_BUDGET_DEV_KNOWN": "0.15",
+            "NATLESS_BUDGET_DEV_FIRST": "0.5",
+            "NATLESS_BUDGET_DEV_KNOWN": "5",
         }
         host = LambdaHost(
             replace(spec, environment=dict(spec.environment) | own | variables),
@@ -118,7 +118,7 @@ async def test_no_time_is_spent_beyond_its_budget_and_the_rest_waits(
 ) -> None:
     stage = Spooling(loop, tmp_path)
     gate = tmp_path / "gate"
-    async with stage.function(NATLESS_BUDGET_SPOOL_REPLAY="0.9") as host:
+    async with stage.function(NATLESS_BUDGET_SPOOL_REPLAY="1.2") as host:
         await ask(host, n=0, gate=str(gate))
         await ask(host, n=1)
         async with loop.worker():
@@ -143,7 +143,7 @@ async def test_an_event_that_was_answered_is_not_run_again_by_who_did_not_hear(
     """The guest gives up before the answer is there; the handler ends; the guest asks again."""
     stage = Spooling(loop, tmp_path)
     gate = tmp_path / "gate"
-    async with stage.function(NATLESS_BUDGET_SPOOL_REPLAY="0.9") as host:
+    async with stage.function(NATLESS_BUDGET_SPOOL_REPLAY="1.2") as host:
         await ask(host, n=0, gate=str(gate))
         async with loop.worker():
             await ask(host, n=1)
