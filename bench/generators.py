@@ -36,23 +36,33 @@ def build(sources: Path, directory: Path) -> tuple[Path, Path]:
     Raises:
         CannotBuild: says what is missing.
     """
+    generator, reference = (
+        compile_program(name, sources=sources, directory=directory)
+        for name in ("loadgen", "creference")
+    )
+    return generator, reference
+
+
+def compile_program(name: str, *, sources: Path, directory: Path) -> Path:
+    """Compiles one program, unless that was done before.
+
+    Raises:
+        CannotBuild: says what is missing.
+    """
     compiler = shutil.which("cc") or shutil.which("gcc")
-    programs = []
-    for name in ("loadgen", "creference"):
-        source, program = sources / f"{name}.c", directory / name
-        if not source.exists():
-            raise CannotBuild(f"{source} is not there")
-        if compiler is None:
-            raise CannotBuild("there is no C compiler (Debian: apt install gcc libssl-dev)")
-        if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-            directory.mkdir(parents=True, exist_ok=True)
-            argv = [compiler, *FLAGS, str(source), *LIBRARIES, "-o", str(program)]
-            done = subprocess.run(argv, capture_output=True, text=True)
-            if done.returncode:
-                lines = done.stderr.strip().splitlines()
-                raise CannotBuild(f"{name} does not compile: {lines[0] if lines else 'no reason'}")
-        programs.append(program)
-    return programs[0], programs[1]
+    source, program = sources / f"{name}.c", directory / name
+    if not source.exists():
+        raise CannotBuild(f"{source} is not there")
+    if compiler is None:
+        raise CannotBuild("there is no C compiler (Debian: apt install gcc libssl-dev)")
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        directory.mkdir(parents=True, exist_ok=True)
+        argv = [compiler, *FLAGS, str(source), *LIBRARIES, "-o", str(program)]
+        done = subprocess.run(argv, capture_output=True, text=True)
+        if done.returncode:
+            lines = done.stderr.strip().splitlines()
+            raise CannotBuild(f"{name} does not compile: {lines[0] if lines else 'no reason'}")
+    return program
 
 
 @dataclass(frozen=True, slots=True)
