@@ -328,6 +328,17 @@ def test_the_network_of_a_call_is_that_of_its_function():
     assert "[no-route-out]" not in told[1]
 
 
+def test_a_network_that_changed_is_said_and_explains_the_calls_from_then_on():
+    span = Span(Phase.CONNECT, 0.0, 3.0, Outcome.TIMEOUT, "connect.tcp", 3.0)
+    stage = Stage(networks={"hello": Network("nat", NetworkFacts(in_vpc=True))})
+    stage.tell("dev.network.changed", topology="nat-deleted", functions=["hello"], seconds=0.02)
+    stage.call("r")
+    stage.record("r", Strategy.DEPLOYED, span)
+    stage.end("r")
+    assert stage.lines[0].endswith("is now nat-deleted: SYN gets no answer")
+    assert "[nat-gone]" in " ".join(stage.lines)
+
+
 REPORT = {
     "worker_id": WORKER,
     "strategy": "worker",
