@@ -185,6 +185,24 @@ async def test_an_init_error_is_taken_before_the_first_next_only(api, http):
         assert reply.status == 403
 
 
+async def test_an_init_error_that_is_too_large_is_refused(api, http):
+    async with http.post(f"{ROOT}/init/error", data=io.BytesIO(b"x" * 7_000_000)) as reply:
+        assert reply.status == 413
+    assert not api.init_error.done()
+
+
+async def test_an_init_error_that_breaks_off_is_none(api):
+    host, _, port = api.address.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST {ROOT}/init/error HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nshort"
+    writer.write(head.encode())
+    writer.write_eof()
+    assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+    assert not api.init_error.done()
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_an_init_error_after_the_first_next_is_answered_with_403(api, http):
     await take(api, http)
     async with http.post(f"{ROOT}/init/error", data=b"{}") as reply:

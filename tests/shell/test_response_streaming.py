@@ -122,6 +122,17 @@ async def test_without_a_reader_the_function_writes_on(stage, tmp_path):
     assert complete.data["bytes"] == 2
 
 
+async def test_a_stream_whose_function_is_stopped_ends_with_the_reason(stage, tmp_path):
+    payload = event(parts=["a", "b"], gates=[None, str(tmp_path / "never")])
+    begun = asyncio.Event()
+    calling = asyncio.create_task(stream(stage, lambda _: begun.set(), Payload=payload))
+    await begun.wait()
+    await stage.host.__aexit__(None, None, None)
+    chunks, complete, _ = await calling
+    assert chunks == [b"a"]
+    assert complete["ErrorCode"] == "ServiceException"
+
+
 async def test_what_cannot_be_called_is_refused_before_anything_streams(stage):
     with pytest.raises(ClientError) as caught:
         await stream(stage, FunctionName="nobody")
@@ -270,6 +281,18 @@ async def test_a_stream_that_breaks_ends_with_its_connection(stage):
         await post(stage, type="text/plain", parts=["so far"], error=BOOM)
     [answered] = await stage.wait("lambda.request.answered")
     assert answered.data["note"] == "Boom: in the middle"
+
+
+async def test_a_stream_at_the_url_whose_function_is_stopped_breaks(stage, tmp_path):
+    payload = event(type="text/plain", parts=["a", "b"], gates=[None, str(tmp_path / "never")])
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(stage.url, data=payload, headers={"Content-Type": "text/plain"}) as answer,
+    ):
+        assert await answer.content.readany() == b"a"
+        await stage.host.__aexit__(None, None, None)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.content.read()
 
 
 async def test_the_url_says_how_it_answers(stage):
