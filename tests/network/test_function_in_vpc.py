@@ -64,13 +64,13 @@ async def test_it_stands_still_between_calls_and_its_extensions_hear_of_all(lab,
         before = json.loads((await host.invoke(b"{}")).payload)
         await host.settled()
         started = time.monotonic()
-        await until(lambda: time.monotonic() > started + 0.3)  # three hundred ticks, if it ran
+        await until(lambda: time.monotonic() > started + 0.6)  # six hundred ticks, if it ran
         result = await host.invoke(b"{}")
         after = json.loads(result.payload)
         await host.settled()
-    assert after - before < 100
+    assert after - before < 300
     assert result.frozen is not None
-    assert result.frozen >= 0.3
+    assert result.frozen >= 0.6
     heard = [json.loads(line) for line in notes.read_text().splitlines()]
     assert [each["eventType"] for each in heard if "eventType" in each] == [
         "INVOKE",

@@ -62,14 +62,14 @@ async def test_a_function_stands_still_until_the_next_event(tmp_path):
         await host.settled()
         await until(lambda: state_of(pid) == "T")
         started = time.monotonic()
-        while time.monotonic() < started + 0.1:  # a hundred ticks, if it ran
+        while time.monotonic() < started + 0.4:  # four hundred ticks, if it ran
             assert state_of(pid) == "T"
         result = await host.invoke(b"{}")
         same, after = json.loads(result.payload)
     assert same == pid
-    assert after - before < 50
+    assert after - before < 200
     assert result.frozen is not None
-    assert result.frozen >= 0.1
+    assert result.frozen >= 0.4
     [thawed] = stage.of("lambda.environment.thawed")
     assert thawed.data["seconds"] == pytest.approx(result.frozen, abs=1e-5)
 
