@@ -8,6 +8,7 @@ writes no record, and a caller that went away has no result.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,9 @@ from pathlib import Path
 from event_protocol.phases import InvocationRecord, Outcome, Phase, Span, Strategy
 from natless.measure.function_error import TIMED_OUT, FunctionError, Mask
 from natless.measure.histogram import Histogram, Percentiles
+
+# The guest notes what it tried beside the usual way: "connect: …; route could not: …; answered by".
+_WENT_ON = re.compile(r"; (?:(?:retry|route|poll) could not: |answered by (?:retry|route|poll)\b)")
 
 KEPT_COUNT = 1000  # records and results kept word by word; the percentiles count all of them
 
@@ -234,8 +238,16 @@ def find_setback(record: InvocationRecord) -> Span | None:
 
 
 def _find_decisive(record: InvocationRecord) -> Span | None:
+    """The last failed span: what was repeated before it is overcome, or as good as the last.
+
+    Not so when the guest then tried other ways: how those ended says nothing about the usual one,
+    whose failure the guest's note begins with.
+    """
     failed = [span for span in record.spans if span.outcome is not Outcome.OK]
     decisive = [span for span in failed if span.outcome is not Outcome.CANCELLED] or failed
+    if _WENT_ON.search(record.note):
+        usual = record.note.partition(":")[0]
+        decisive = [span for span in decisive if span.phase == usual][:1] or decisive
     return decisive[-1] if decisive else None
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from event_protocol.phases import InvocationRecord, Phase, Strategy
 from natless.explain.engine import explain
@@ -229,6 +229,13 @@ def describe_topology(
         results=recorder.results,
         network=facts,
     )
+    kept = is_kept(promise, evidence)
+    if opening is not None:
+        before = replace(evidence, records=opening.records, results=opening.results)
+        if before.setback is not None and evidence.failure is None and not evidence.lost:
+            # At its first call each guest met the failure, found another way, and kept that.
+            kept = kept or is_kept(promise, before)
+            evidence = _join(before, evidence)
     measured = recorder.summarize()
     checks = tuple(probes)
     return TopologyRun(
@@ -237,7 +244,7 @@ def describe_topology(
         purpose=purpose,
         promised=promise.text,
         seen=describe_seen(evidence),
-        kept=is_kept(promise, evidence) and all(check.kept for check in checks),
+        kept=kept and all(check.kept for check in checks),
         total=measured.total,
         answered=measured.answered,
         by=measured.by,
@@ -251,4 +258,10 @@ def describe_topology(
         opening=opening.records if opening else (),
         opening_results=opening.results if opening else (),
         ready_seconds=ready_seconds,
+    )
+
+
+def _join(first: Evidence, then: Evidence) -> Evidence:
+    return replace(
+        then, records=(*first.records, *then.records), results=(*first.results, *then.results)
     )

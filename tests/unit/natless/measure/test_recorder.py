@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -101,6 +102,23 @@ def test_what_the_developers_code_answered_later_is_a_setback_and_no_failure(str
     assert find_setback(late) is late.spans[0]
     assert find_setback(record(span(Phase.PUBLISH, Outcome.TIMEOUT))) is None
     assert find_setback(record(late.spans[0], strategy=Strategy.DEPLOYED)) is None
+
+
+def test_how_other_ways_ended_says_nothing_about_the_usual_one():
+    spans = (
+        span(Phase.CONNECT, Outcome.TIMEOUT),  # the usual way
+        span(Phase.CONNECT, Outcome.REFUSED),  # another host
+        span(Phase.RESOLVE, Outcome.NAME_NOT_FOUND),  # the other address family
+    )
+    note = "connect: no answer in 3.0 s; route could not: x, y; answered by deployed in 6.0 s"
+    failed = replace(record(*spans, strategy=Strategy.DEPLOYED), note=note)
+    assert find_failure(failed) is spans[0]
+    late = replace(failed, strategy=Strategy.ROUTE, note="connect: no; answered by route in 3 s")
+    assert find_setback(late) is spans[0]
+    odd = replace(failed, note="open breaker; route could not: x; answered by deployed")
+    assert find_failure(odd) is spans[2]
+    usual = replace(failed, note="connect: no answer; answered by deployed in 3.0 s")
+    assert find_failure(usual) is spans[2]
 
 
 REPLIED = span(Phase.REPLY)

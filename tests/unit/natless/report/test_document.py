@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import pytest
 
-from event_protocol.phases import InvocationRecord, Strategy
+from event_protocol.phases import InvocationRecord, Outcome, Phase, Strategy
 from natless.explain import Verdict
 from natless.measure import Recorder
 from natless.report import Platform, ProbeRun, TopologyRun, describe_topology
-from tests.unit.natless.report.sample import SILENCE, WORKS, make_document
+from tests.unit.natless.explain.calls import failed_call
+from tests.unit.natless.report.sample import REFUSAL, SILENCE, WORKS, make_document
 
 
 def recorder_of(*strategies: Strategy) -> Recorder:
@@ -34,6 +37,25 @@ def test_a_topology_is_measured_explained_and_compared_with_its_promise():
     assert (run.kept, run.seen, run.total, run.answered) == (True, "works", 1, 1)
     run = describe_topology("t", recorder_of(Strategy.WORKER), title="T", promise=SILENCE)
     assert (run.kept, run.promised) == (False, "SYN gets no answer")
+
+
+def test_another_way_that_was_found_at_the_first_call_is_told_though_later_calls_just_work():
+    opening = Recorder()
+    failed = failed_call(Phase.CONNECT, Outcome.TIMEOUT)
+    opening.add_record(replace(failed, strategy=Strategy.ROUTE))
+    run = describe_topology(
+        "t", recorder_of(Strategy.WORKER), title="T", promise=SILENCE, opening=opening
+    )
+    assert (run.kept, run.seen) == (True, "works after connect: no answer in 3.0 s (1 of 2)")
+    assert (run.verdict.cause, run.total) == ("answered-later", 1)
+    run = describe_topology(
+        "t", recorder_of(Strategy.WORKER), title="T", promise=REFUSAL, opening=opening
+    )
+    assert not run.kept
+    fallen = Recorder()
+    fallen.add_record(failed)
+    run = describe_topology("t", fallen, title="T", promise=SILENCE, opening=opening)
+    assert (run.kept, run.seen) == (True, "connect: no answer in 3.0 s")
 
 
 def test_a_broken_probe_breaks_the_promise_of_calls_that_kept_it():
