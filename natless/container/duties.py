@@ -194,6 +194,10 @@ class FunctionNetDuties(Duties):
         from natless.vpc import docker_links
 
         docker_links.set_route(ADDRESSES.vpc, gateway=ADDRESSES.function.router[0])
+        # Engine 20.10 takes IPv6 from the loopback as well, and then "no route" looks like "no
+        # address". Not by a sysctl of the container: without IPv6 in the kernel it would not start.
+        with _may_lack_ipv6():
+            write_setting("ipv6/conf/lo/disable_ipv6", "0")
 
     def apply_plan(self, plan: Plan) -> None:
         """Routes as the plan says.

@@ -20,6 +20,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from natless.errors import ComponentFailed, EnvironmentLacks
@@ -46,14 +47,21 @@ _SETTINGS = "/run/net-settings"
 """Where owners of networks find ``/proc/sys/net`` once more: their own /proc is read-only."""
 
 _SYSCTLS = {
-    Seat.ROUTER: {
-        "net.ipv4.ip_forward": "1",
-        "net.ipv4.conf.all.rp_filter": "0",
-        "net.ipv4.conf.default.rp_filter": "0",
-    },
-    # Engine 20.10 takes IPv6 from the loopback as well, and then "no IPv6" looks like no address.
-    Seat.FUNCTION_NET: {"net.ipv6.conf.lo.disable_ipv6": "0"},
+    "net.ipv4.ip_forward": "1",
+    "net.ipv4.conf.all.rp_filter": "0",
+    "net.ipv4.conf.default.rp_filter": "0",
 }
+_ALONE = {
+    Seat.FUNCTION_NET: Role.FUNCTION,
+    Seat.RESOLVER: Role.RESOLVER,
+    Seat.ENDPOINT: Role.ENDPOINT,
+    Seat.PROXY: Role.PROXY,
+    Seat.INTERNET_NET: Role.INTERNET,
+}
+"""Who is in one network only, the owner of the function's network first."""
+
+_ASKING = frozenset({Seat.FUNCTION_NET, Seat.PROXY})
+"""Who asks the lab's resolver; with ``dns`` the engine's own would stand between."""
 
 
 class DockerLab(DockerVpc):
@@ -275,42 +283,39 @@ def describe_places(
     addresses: Addresses = ADDRESSES,
 ) -> tuple[Place, ...]:
     """Every container but the function's, the owner of the function's network first."""
-    user = _own_user()
-    directory = next(iter(mounts))
-
-    def place(seat: Seat, at: dict[str, str], *, user: str, extra: dict[str, str]) -> Place:
-        return Place(
-            name=str(seat),
-            command=(str(seat), "--once"),
-            user="root" if seat in POWERFUL else user,
-            addresses=at,
-            capabilities=("NET_ADMIN",) if seat in POWERFUL else (),
-            sysctls=_SYSCTLS.get(seat, {}),
-            mounts=mounts | extra,
-            writable={_SETTINGS: "/proc/sys/net"} if seat in POWERFUL else {},
-            environment=environment | ({SETTINGS_VARIABLE: _SETTINGS} if seat in POWERFUL else {}),
-        )
-
     legs = addresses.legs
-    router = {networks[role]: router_address(leg) for role, leg in legs.items()}
-    alone = {
-        Seat.FUNCTION_NET: Role.FUNCTION,
-        Seat.RESOLVER: Role.RESOLVER,
-        Seat.ENDPOINT: Role.ENDPOINT,
-        Seat.PROXY: Role.PROXY,
-        Seat.INTERNET_NET: Role.INTERNET,
-    }
-    resolv = {"/etc/resolv.conf": f"{directory}/resolv.conf"}
-    places = [
-        place(
-            seat,
-            {networks[role]: legs[role].address},
-            user=user,
-            extra=resolv if seat in (Seat.FUNCTION_NET, Seat.PROXY) else {},
+    resolv = {"/etc/resolv.conf": f"{next(iter(mounts))}/resolv.conf"}
+    homes = {seat: {networks[role]: legs[role].address} for seat, role in _ALONE.items()}
+    homes[Seat.ROUTER] = {networks[role]: router_address(leg) for role, leg in legs.items()}
+    return tuple(
+        _describe_place(
+            seat, at, mounts=mounts | (resolv if seat in _ASKING else {}), environment=environment
         )
-        for seat, role in alone.items()
-    ]
-    return (*places, place(Seat.ROUTER, router, user=user, extra={}))
+        for seat, at in homes.items()
+    )
+
+
+def _describe_place(
+    seat: Seat, at: dict[str, str], *, mounts: dict[str, str], environment: dict[str, str]
+) -> Place:
+    plain = Place(
+        name=str(seat),
+        command=(str(seat), "--once"),
+        user=_own_user(),
+        addresses=at,
+        sysctls=_SYSCTLS if seat is Seat.ROUTER else {},
+        mounts=mounts,
+        environment=environment,
+    )
+    if seat not in POWERFUL:
+        return plain
+    return replace(
+        plain,
+        user="root",
+        capabilities=("NET_ADMIN",),
+        writable={_SETTINGS: "/proc/sys/net"},
+        environment=environment | {SETTINGS_VARIABLE: _SETTINGS},
+    )
 
 
 def describe_function(owner: str, *, mounts: dict[str, str], environment: dict[str, str]) -> Place:
