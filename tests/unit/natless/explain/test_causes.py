@@ -273,6 +273,23 @@ def test_a_guest_that_refuses_to_start_is_told_with_its_words():
     assert f"init error LiveBridge.ConfigInvalid: {said}" in verdict.evidence
 
 
+def test_calls_of_which_the_developer_only_got_a_copy_work():
+    notes = ("alike", "alike", "otherwise")
+    calls = [
+        replace(
+            answered_call(f"r{number}"),
+            strategy=Strategy.OBSERVE,
+            note=f"observed; answered by observe; the developer's side answers the copy {how}",
+        )
+        for number, how in enumerate(notes)
+    ]
+    verdict = explain(evidence(*calls))
+    assert (verdict.cause, verdict.works) == ("observed", True)
+    assert "got a copy of each and answered 2 alike, 1 otherwise." in verdict.sentence
+    late = replace(calls[0], note="observed; …; the developer's side has not answered the copy yet")
+    assert "answered 1 not in time." in explain(evidence(late)).sentence
+
+
 @pytest.mark.parametrize(
     ("strategy", "words"),
     [
