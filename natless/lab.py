@@ -11,6 +11,7 @@ import shutil
 import socket
 import string
 import sys
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from natless.errors import ComponentFailed, UsageError
 from natless.journal import Fact, Journal
 from natless.lambda_host.host import FunctionSpec, InvokeResult, LambdaHost
 from natless.lambda_host.output import Redactor
+from natless.measure.function_error import MESSAGE_LENGTH, blot
 from natless.measure.recorder import CallerResult
 from natless.progress import Progress, Step
 from natless.relay_process import RelayReady, start_relay
@@ -38,6 +40,8 @@ from natless.worker import LocalFunction, Worker, WorkerConfig
 APP = "natless"
 STAGE = "dev"
 NAMESPACE = "sst"
+
+_KEPT_CALLS = 1000  # whose last line is kept
 
 _BUILDING: Mapping[Network, str] = {
     "netns": "network: namespaces, router, resolver, endpoint",
@@ -90,6 +94,7 @@ class Lab:
         journal: takes every fact.
         deployed: the code as it was deployed.
         guest: the shim's archive, where the function can read it.
+        last_words: the last line of the function's log, by request id.
     """
 
     settings: Settings
@@ -99,6 +104,7 @@ class Lab:
     journal: Journal
     deployed: Code
     guest: Path
+    last_words: OrderedDict[str, str] = field(default_factory=OrderedDict)
 
     async def show(self, topology: Topology) -> tuple[ProbeResult, ...]:
         """Applies a topology and proves its promise by probes.
@@ -145,6 +151,9 @@ class Lab:
     def judge(self, result: InvokeResult) -> CallerResult:
         """What a caller got, with the developer's own lines of an error, without secrets.
 
+        Of a call that got no answer, the last line of the function's log has its reason; it is
+        there once the function has settled.
+
         Raises:
             ComponentFailed: the call was refused, which no call of a lab is.
         """
@@ -153,7 +162,7 @@ class Lab:
                 f"an invocation was refused with status {result.status}: {result.payload[:200]!r}",
                 hint="this is a fault of natless; please report it with the journal",
             )
-        return CallerResult.from_reply(
+        judged = CallerResult.from_reply(
             result.request_id,
             result.payload,
             function_error=result.function_error,
@@ -163,6 +172,18 @@ class Lab:
             folders=(self.settings.function.folder.resolve(), self.deployed.folder.resolve()),
             mask=Redactor(os.environ | self.settings.function.environment),
         )
+        last = self.last_words.pop(result.request_id, "")
+        return judged if judged.answered or not last else replace(judged, error_trace=(last,))
+
+    def listen(self, fact: Fact) -> None:
+        """Keeps the last line that the function printed during each call, for those that it lost.
+
+        They are in the journal without their secrets.
+        """
+        if fact.kind == "lambda.log" and (request_id := str(fact.data.get("request_id", ""))):
+            self.last_words[request_id] = blot(str(fact.data["line"]))[:MESSAGE_LENGTH]
+            if len(self.last_words) > _KEPT_CALLS:
+                self.last_words.popitem(last=False)
 
     def _deployed_command(self) -> str:
         """What runs the deployed code; empty for the guest's own client with its own interpreter.
@@ -267,7 +288,9 @@ async def open_lab(
         deployed = deploy(code, directory / "task")
         if chosen == "docker":
             _prepare_for_container(deployed, progress)
-        yield Lab(settings, chosen, relay, vpc, journal, deployed, guest)
+        lab = Lab(settings, chosen, relay, vpc, journal, deployed, guest)
+        journal.listen(lab.listen)
+        yield lab
 
 
 def _open_vpc(

@@ -52,7 +52,8 @@ class CallerResult:
             end of the function by Lambda (timeout, exit) is none.
         error_type: ``errorType`` of the reply when it was an error, else empty.
         error_message: its ``errorMessage``, cut, without secrets.
-        error_trace: the end of its trace, as far as it is the developer's own code.
+        error_trace: the end of its trace, as far as it is the developer's own code; of a call that
+            got no answer, the last line of the function's log, where it is known.
         frozen: seconds for which the function's environment had stood still before; None when it
             was new, or is never frozen. Connections may have ended in that time.
     """

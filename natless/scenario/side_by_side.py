@@ -139,14 +139,14 @@ class _Calls:
         self, function: LambdaHost, count: int, *, at_once: int, step: Step, what: str
     ) -> Recorder:
         """Invokes ``count`` times, ``at_once`` at a time; returns what both sides saw."""
-        recorder, done = Recorder(), 0
+        recorder, results, done = Recorder(), list[InvokeResult](), 0
         step.say(f"0 of {count} {what} answered")
         waiting = iter(list(itertools.islice(self._events, count)))
 
         async def call_in_turn() -> None:
             nonlocal done
             for event in waiting:
-                recorder.add_result(self._judge(await function.invoke(event)))
+                results.append(await function.invoke(event))
                 done += 1
                 step.say(f"{done} of {count} {what} answered")
 
@@ -156,6 +156,8 @@ class _Calls:
                 for _ in range(min(at_once, count)):
                     group.create_task(call_in_turn())
         await function.settled()  # a record leaves as a log line, after the answer
+        for result in results:
+            recorder.add_result(self._judge(result))
         end()
         return recorder
 

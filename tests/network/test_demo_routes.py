@@ -52,3 +52,21 @@ def test_the_usual_way_is_what_a_verdict_speaks_of_whatever_other_ways_came_to(t
     assert silent["by"] == {"deployed": 2}
     assert silent["seen"].startswith("connect: no answer in ")
     assert f"The fallback route had no answer: {CUSTOM_DOMAIN}" in silent["verdict"]["sentence"]
+
+
+def test_a_function_that_leaves_as_a_bridge_does_is_told_by_its_last_words(tmp_path):
+    settings = SETTINGS.replace('["route", "deployed", "error"]', '["faithful", "error"]')
+    (tmp_path / "natless.toml").write_text(settings)
+    done = subprocess.run(
+        [NATLESS, "demo", "--json", "--quiet", "--topology", "no-nat"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if not k.startswith("NATLESS_")},
+        timeout=60,
+    )
+    assert done.returncode == 4, done.stderr
+    [silent] = json.loads(done.stdout)["topologies"]
+    assert silent["verdict"]["cause"] == "function-lost"
+    words = "The last line of its log: connect: no answer from 198.51.100.10"
+    assert words in silent["verdict"]["sentence"]

@@ -15,14 +15,19 @@ def explain(evidence: Evidence) -> Verdict | None:
         return None
     kinds = ", ".join(sorted({result.error_type for result in lost}))
     waits = sorted(result.duration for result in lost)
+    last = tuple(dict.fromkeys(line for each in lost for line in each.error_trace[-1:]))
+    why = (
+        f"({kinds}). The last line of its log: {last[0].rstrip('.')}."
+        if last
+        else f"({kinds}) before it could say in which phase it was. Raise its timeout above the "
+        "waits of the bridge, or read its log up to the last line."
+    )
     return Verdict(
         cause="function-lost",
         hop=Hop.FUNCTION,
         sentence=(
             f"{len(lost)} of {evidence.total} calls got no answer after "
-            f"{humanize(waits[len(waits) // 2])}: Lambda ended the function ({kinds}) before it "
-            "could say in which phase it was. Raise its timeout above the waits of the bridge, or "
-            "read its log up to the last line."
+            f"{humanize(waits[len(waits) // 2])}: Lambda ended the function {why}"
         ),
         next_steps=(
             "Read the function's log: the last line before the end names what it waited for.",
@@ -31,6 +36,7 @@ def explain(evidence: Evidence) -> Verdict | None:
         ),
         evidence=(
             *dict.fromkeys(f"Lambda said: {each.error_message}" for each in lost[:3]),
+            *(f"the function's log ended with: {line}" for line in last[:3]),
             *observations(evidence),
         ),
         certainty=Certainty.OPEN,

@@ -273,6 +273,16 @@ def test_a_guest_that_refuses_to_start_is_told_with_its_words():
     assert f"init error LiveBridge.ConfigInvalid: {said}" in verdict.evidence
 
 
+def test_lost_calls_are_told_with_the_last_line_of_the_log_where_it_is_known():
+    lost = CallerResult("r1", 0, 20, answered=False, error_type="Sandbox.Timedout")
+    assert "Raise its timeout" in explain(evidence(results=(lost,))).sentence
+    last = replace(lost, error_trace=("connect: no answer after 19 s",))
+    verdict = explain(evidence(results=(last,)))
+    assert verdict.cause == "function-lost"
+    assert verdict.sentence.endswith("The last line of its log: connect: no answer after 19 s.")
+    assert "the function's log ended with: connect: no answer after 19 s" in verdict.evidence
+
+
 def test_calls_of_which_the_developer_only_got_a_copy_work():
     notes = ("alike", "alike", "otherwise")
     calls = [
