@@ -129,7 +129,7 @@ def render_page(measured: Measured) -> str:
     return TEMPLATE.read_text().format(
         tables="\n".join(tables),
         missed=describe_misses(rows),
-        calm=describe_calm(measured.results),
+        calm=textwrap.fill(describe_calm(measured.results), WIDTH),
         repetitions=max(one.repetition for one in measured.results) + 1,
         **machine,
     )
@@ -144,8 +144,8 @@ def _table(title: str, against: str | None, rows: Sequence[Row]) -> str:
         head += "| --- | --- | --- | ---: | ---: | ---: | --- |\n"
     else:
         head = f"| Load | What | Figure | Relay | {OTHERS[against]} | Ratio (range) "
-        head += "| Must be | Aims for | |\n"
-        head += "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |\n"
+        head += "| Per CPU | Must be | Aims for | |\n"
+        head += "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n"
     return f"## {title}\n\n{head}" + "".join(map(_line, found))
 
 
@@ -156,7 +156,10 @@ def _line(row: Row) -> str:
         cells += [shorten(row.relay), shorten(row.other)]
     spread = f"{_show(row.ratio)} ({_show(row.lowest)}…{_show(row.highest)})"
     sign = f"{figure.better.value}{UNBROKEN}"
-    cells += [spread, f"{sign}{figure.target:g}", f"{sign}{figure.aim:g}", _grade(row)]
+    cells.append(spread)
+    if row.other is not None:
+        cells.append("" if row.effort is None else _show(row.effort))
+    cells += [f"{sign}{figure.target:g}", f"{sign}{figure.aim:g}", _grade(row)]
     return f"| {' | '.join(cells)} |\n"
 
 
@@ -177,7 +180,9 @@ def describe_misses(rows: Sequence[Row]) -> str:
     text = (
         f"Missed: {_names(missed)}." if missed else "Nothing that the relay must reach was missed."
     )
-    return text + (f" Reached, but short of the aim: {_names(short)}." if short else "")
+    if short:
+        text += f" Reached, but short of the aim: {_names(short)}."
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
 
 
 def describe_calm(results: Sequence[Result]) -> str:
@@ -190,8 +195,8 @@ def describe_calm(results: Sequence[Result]) -> str:
     if not loud:
         return f"In none of its {len(shares)} measurements others used more than {limit}."
     return (
-        f"In {loud} of its {len(shares)} measurements others used more than {limit}, also when\n"
-        "they were repeated."
+        f"In {loud} of its {len(shares)} measurements others used more than {limit}, also when they "
+        "were repeated."
     )
 
 
