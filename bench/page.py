@@ -195,8 +195,8 @@ def describe_calm(results: Sequence[Result]) -> str:
     if not loud:
         return f"In none of its {len(shares)} measurements others used more than {limit}."
     return (
-        f"In {loud} of its {len(shares)} measurements others used more than {limit}, also when they "
-        "were repeated."
+        f"In {loud} of its {len(shares)} measurements others used more than {limit}, also when "
+        "they were repeated."
     )
 
 
