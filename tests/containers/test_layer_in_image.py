@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import shutil
 import stat
 import subprocess
@@ -78,6 +79,7 @@ class Stage:
     journal: Journal
     facts: list[Fact]
     records: list[InvocationRecord]
+    name: str  # of the container; a new one each time, as an old one may still be on its way out
 
     def function(self, *command: str, entrypoint: str = "", **environment: str) -> LambdaHost:
         """The image as a function; its container has the host's network and only our variables."""
@@ -109,10 +111,6 @@ class Stage:
         """The guest's records say so; they come through docker's client, a moment later."""
         await until(lambda: bool(self.records))
         assert {record.strategy for record in self.records} == {strategy}
-
-    @property
-    def name(self) -> str:
-        return f"natless-layer-{os.getpid()}"
 
     @property
     def log(self) -> str:
@@ -162,7 +160,8 @@ async def stage(image: str, opt: Path, tmp_path: Path) -> AsyncIterator[Stage]:
             handler="handler.handler",
             ca=relay.ca,
         )
-        some = Stage(image, opt, folder, relay, journal, facts, [])
+        name = f"natless-layer-{secrets.token_hex(4)}"
+        some = Stage(image, opt, folder, relay, journal, facts, [], name)
         try:
             async with Worker(config, journal):
                 yield some
