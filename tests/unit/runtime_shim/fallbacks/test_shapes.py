@@ -232,7 +232,7 @@ async def test_a_list_of_strategies_always_ends_in_an_answer_that_is_accepted(
 
 
 @pytest.mark.parametrize("caller", CALLERS)
-@pytest.mark.parametrize("strategy", THE_DEVELOPERS, ids=str)
+@pytest.mark.parametrize("strategy", sorted(THE_DEVELOPERS), ids=str)
 async def test_who_asks_again_brings_the_developers_answer_as_it_is(
     tmp_path: Path, caller: str, strategy: Strategy
 ) -> None:
