@@ -24,9 +24,8 @@ from natless.report.document import (
     RelayFacts,
     RunDocument,
     TopologyRun,
-    describe_topology,
 )
-from natless.scenario.network_facts import describe_network, describe_probe
+from natless.scenario.network_facts import count_dropped_syns, describe_probe, describe_run
 from natless.vpc.docker_vpc import DockerVpc, VpcLauncher
 from natless.vpc.model import ADDRESSES, Topology
 
@@ -237,13 +236,9 @@ async def _retire(host: LambdaHost) -> None:
 
 
 def _describe(visit: _Visit) -> TopologyRun:
-    topology = visit.topology
-    return describe_topology(
-        topology.name,
+    return describe_run(
+        visit.topology,
         visit.recorder,
-        title=topology.title,
-        purpose=topology.purpose,
-        promise=topology.promise,
-        network=describe_network(topology, syns_dropped=visit.counters.get("no-way-out")),
+        syns_dropped=count_dropped_syns(visit.topology, visit.counters),
         probes=visit.probes,
     )

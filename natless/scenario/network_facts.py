@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from natless.explain import Dropper, NetworkFacts
-from natless.report.document import ProbeRun
+from natless.measure.recorder import Recorder
+from natless.report.document import ProbeRun, TopologyRun, describe_topology
 from natless.vpc.judgement import ProbeResult
 from natless.vpc.model import ADDRESSES, Action, Direction, FarSide, Rule, Topology, WayOut
 
@@ -14,6 +15,38 @@ _WAYS_WITHOUT_AN_ANSWER = {
     WayOut.BLACKHOLE: Dropper.NAT_GONE,
     WayOut.NONE: Dropper.ROUTE_TABLE,
 }
+
+
+def describe_run(
+    topology: Topology,
+    recorder: Recorder,
+    *,
+    syns_dropped: int | None,
+    probes: Iterable[ProbeRun] = (),
+    opening: Recorder | None = None,
+    ready_seconds: float | None = None,
+) -> TopologyRun:
+    """What was seen on a topology of ours, explained and made ready for a report.
+
+    Args:
+        topology: the network.
+        recorder: both sides of the calls on it.
+        syns_dropped: what :func:`count_dropped_syns` said after them.
+        probes: the checks of the network itself.
+        opening: the first call of each execution environment, where these are kept apart.
+        ready_seconds: how long the network took to be there.
+    """
+    return describe_topology(
+        topology.name,
+        recorder,
+        title=topology.title,
+        purpose=topology.purpose,
+        promise=topology.promise,
+        network=describe_network(topology, syns_dropped=syns_dropped),
+        probes=probes,
+        opening=opening,
+        ready_seconds=ready_seconds,
+    )
 
 
 def describe_network(topology: Topology, *, syns_dropped: int | None = None) -> NetworkFacts:

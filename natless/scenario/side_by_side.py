@@ -24,12 +24,11 @@ from natless.report.document import (
     RelayFacts,
     RunDocument,
     TopologyRun,
-    describe_topology,
 )
 from natless.scenario.network_facts import (
     count_dropped_syns,
-    describe_network,
     describe_probe,
+    describe_run,
 )
 from natless.settings import Settings
 from natless.vpc.backend import Network
@@ -107,13 +106,10 @@ async def _run_topology(lab: Lab, topology: Topology, progress: Progress) -> Top
             opening = await make(environments, what="first calls (cold starts)")
             measured = await make(demo.invocations, what="calls")
         syns_dropped = count_dropped_syns(topology, await lab.vpc.counters())
-    run = describe_topology(
-        topology.name,
+    run = describe_run(
+        topology,
         measured,
-        title=topology.title,
-        purpose=topology.purpose,
-        promise=topology.promise,
-        network=describe_network(topology, syns_dropped=syns_dropped),
+        syns_dropped=syns_dropped,
         probes=[describe_probe(probe) for probe in probes],
         opening=opening,
         ready_seconds=ready_seconds,

@@ -27,9 +27,13 @@ from natless.report.document import (
     RelayFacts,
     RunDocument,
     TopologyRun,
-    describe_topology,
 )
-from natless.scenario.network_facts import count_dropped_syns, describe_network, describe_probe
+from natless.scenario.network_facts import (
+    count_dropped_syns,
+    describe_network,
+    describe_probe,
+    describe_run,
+)
 from natless.settings import Settings
 from natless.testing.call import Call
 from natless.vpc.model import ADDRESSES, Topology
@@ -201,13 +205,9 @@ def _decode(payload: bytes) -> Any:  # noqa: ANN401  any JSON
 
 
 def _describe(visit: _Visit) -> TopologyRun:
-    topology = visit.topology
-    return describe_topology(
-        topology.name,
+    return describe_run(
+        visit.topology,
         visit.recorder,
-        title=topology.title,
-        purpose=topology.purpose,
-        promise=topology.promise,
-        network=describe_network(topology, syns_dropped=visit.syns_dropped),
+        syns_dropped=visit.syns_dropped,
         probes=visit.probes,
     )

@@ -4,6 +4,8 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
+
 from event_protocol.phases import InvocationRecord, Strategy, encode_record
 from natless.container.dev_loop import DevLoop
 from natless.journal import Journal
@@ -28,7 +30,7 @@ class ScriptedVpc(ScriptedLauncher):
         pass
 
     async def counters(self):
-        return {}
+        return {find(name).promise.counter or "": 7 for name in ("no-nat", "security-group-egress")}
 
 
 def make_record(request_id):
@@ -36,9 +38,9 @@ def make_record(request_id):
     return InvocationRecord(request_id, "w" * 32, False, Strategy.WORKER, now, now, ())
 
 
-def open_loop(script):
+def open_loop(script, topology="nat"):
     spec = FunctionSpec("hello", "handler.handler", Path.cwd(), ("script",))
-    return DevLoop(ScriptedVpc(script), spec, topology=find("nat"), journal=Journal())
+    return DevLoop(ScriptedVpc(script), spec, topology=find(topology), journal=Journal())
 
 
 async def test_a_verdict_waits_for_the_record_of_the_call_that_was_just_answered():
@@ -68,3 +70,16 @@ async def test_a_call_whose_record_never_comes_is_told_without_it(monkeypatch):
         await loop.invoke(b"{}")
         run = await loop.describe_current()
     assert (run.total, run.answered, run.by) == (1, 1, {})
+
+
+@pytest.mark.parametrize(
+    ("topology", "dropped"), [("no-nat", 7), ("security-group-egress", 7), ("nat", None)]
+)
+async def test_dropped_packets_are_counted_where_the_network_drops_them(
+    monkeypatch, topology, dropped
+):
+    monkeypatch.setattr("natless.container.dev_loop.RECORD_BUDGET", 0.0)
+    async with open_loop(lambda runtime: runtime.serve(), topology) as loop:
+        await loop.invoke(b"{}")
+        run = await loop.describe_current()
+    assert run.network.syns_dropped == dropped
